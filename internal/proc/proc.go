@@ -1,0 +1,136 @@
+// Package proc names processes so that a name never outlives its process.
+//
+// A PID alone is reused by the kernel; a PID with the start time of its process is not (proc(5), /proc/PID/stat field 22).
+// Every PID that ctr writes to disk is such a pair. The package owns nothing on disk and reads only /proc.
+package proc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrGone is returned when the process that an ID names has ended, also when it is a zombie that nobody has reaped yet.
+var ErrGone = errors.New("process has ended")
+
+// ID is one process: its PID in the PID namespace of the caller, and its start time in clock ticks since boot.
+// The zero ID names no process and is never alive.
+type ID struct {
+	PID   int    `json:"pid"`
+	Start uint64 `json:"start"`
+}
+
+// Self returns the ID of the calling process.
+func Self() ID {
+	id, err := Of(os.Getpid())
+	if err != nil {
+		panic("impossible: the calling process has no /proc/self/stat: " + err.Error())
+	}
+	return id
+}
+
+// Of returns the ID of the process that has the PID now. It returns ErrGone if there is none, or only a zombie.
+func Of(pid int) (ID, error) {
+	if pid <= 0 {
+		return ID{}, fmt.Errorf("process %d: %w", pid, ErrGone)
+	}
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			return ID{}, fmt.Errorf("process %d: %w", pid, ErrGone)
+		}
+		return ID{}, fmt.Errorf("read process %d: %w", pid, err)
+	}
+	state, start, err := parseStat(stat)
+	if err != nil {
+		return ID{}, fmt.Errorf("process %d: %w", pid, err)
+	}
+	if state == 'Z' || state == 'X' {
+		return ID{}, fmt.Errorf("process %d: %w", pid, ErrGone)
+	}
+	return ID{PID: pid, Start: start}, nil
+}
+
+// parseStat takes the state (field 3) and the start time (field 22) from the text of /proc/PID/stat. The command name
+// (field 2) may hold anything, parentheses and newlines too: fields are counted after the last ')'.
+func parseStat(stat []byte) (state byte, start uint64, err error) {
+	i := bytes.LastIndexByte(stat, ')')
+	if i < 0 {
+		return 0, 0, errors.New("malformed /proc/PID/stat: no command name")
+	}
+	fields := bytes.Fields(stat[i+1:])
+	if len(fields) < 20 || len(fields[0]) != 1 {
+		return 0, 0, errors.New("malformed /proc/PID/stat: too few fields")
+	}
+	start, err = strconv.ParseUint(string(fields[19]), 10, 64)
+	if err != nil {
+		return 0, 0, fmt.Errorf("malformed /proc/PID/stat: start time: %w", err)
+	}
+	return fields[0][0], start, nil
+}
+
+// Alive tells whether the process still runs. A zombie does not.
+func (id ID) Alive() bool {
+	now, err := Of(id.PID)
+	return err == nil && now == id
+}
+
+// Open returns a pidfd (pidfd_open(2)) that names the process for as long as it is open; poll(2) reports it readable when
+// the process ends. The caller closes it. It returns ErrGone if the process has ended.
+func (id ID) Open() (*os.File, error) {
+	if id.PID <= 0 {
+		return nil, fmt.Errorf("process %d: %w", id.PID, ErrGone)
+	}
+	fd, err := unix.PidfdOpen(id.PID, 0)
+	if err != nil {
+		if errors.Is(err, unix.ESRCH) {
+			return nil, fmt.Errorf("process %d: %w", id.PID, ErrGone)
+		}
+		return nil, fmt.Errorf("open process %d: %w", id.PID, os.NewSyscallError("pidfd_open", err))
+	}
+	f := os.NewFile(uintptr(fd), "pidfd:"+strconv.Itoa(id.PID))
+	// Only now is it certain that the PID cannot be reused: check that it was not before.
+	if !id.Alive() {
+		f.Close()
+		return nil, fmt.Errorf("process %d: %w", id.PID, ErrGone)
+	}
+	return f, nil
+}
+
+// Signal sends the signal to exactly this process, never to one that got its PID later. It returns ErrGone if the process
+// has ended.
+func (id ID) Signal(sig unix.Signal) error {
+	f, err := id.Open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.PidfdSendSignal(int(f.Fd()), sig, nil, 0); err != nil {
+		if errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("process %d: %w", id.PID, ErrGone)
+		}
+		return fmt.Errorf("signal process %d: %w", id.PID, os.NewSyscallError("pidfd_send_signal", err))
+	}
+	return nil
+}
+
+// String returns the ID as "PID:START", which Parse reads.
+func (id ID) String() string {
+	return strconv.Itoa(id.PID) + ":" + strconv.FormatUint(id.Start, 10)
+}
+
+// Parse reads what String wrote.
+func Parse(s string) (ID, error) {
+	p, t, ok := strings.Cut(s, ":")
+	pid, err1 := strconv.Atoi(p)
+	start, err2 := strconv.ParseUint(t, 10, 64)
+	if !ok || err1 != nil || err2 != nil || pid <= 0 {
+		return ID{}, fmt.Errorf("malformed process %q: want PID:START", s)
+	}
+	return ID{PID: pid, Start: start}, nil
+}

@@ -1,0 +1,5 @@
+// Package rootfs unpacks layers and mounts root file systems.
+package rootfs
+
+// Layers are the unpacked layers of one installation.
+type Layers struct{}

@@ -1,0 +1,24 @@
+package attach
+
+import "io"
+
+// Size is the size of a terminal, in characters.
+type Size struct {
+	Width  uint16 `json:"width"`
+	Height uint16 `json:"height"`
+}
+
+// Streams are the caller's ends of a program's standard streams.
+type Streams struct {
+	Stdin      io.Reader   // nil: none
+	Stdout     io.Writer   // nil: discarded; with a terminal, all output comes here
+	Stderr     io.Writer   // nil: discarded
+	DetachKeys []byte      // the bytes that, typed one after the other, leave the container to itself; empty: none
+	Resize     <-chan Size // the size now, then each change; nil: the streams are no terminal
+}
+
+// Result is how an attached session ended.
+type Result struct {
+	Detached bool // by the detach keys: the container goes on
+	ExitCode int  // the program's; 128 + n if signal n ended it
+}
