@@ -1,0 +1,148 @@
+package testhost_test
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"ctr/internal/testhost"
+)
+
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func TestHostIsFresh(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
+		if ppid := os.Getppid(); ppid != 1 {
+			t.Errorf("the test is a child of process %d, want PID 1 of its host", ppid)
+		}
+		if got := run(t, "ip", "-o", "link"); strings.Count(got, "\n") != 1 || !strings.Contains(got, "LOOPBACK,UP") {
+			t.Errorf("links of a fresh host:\n%s", got)
+		}
+		entries, err := os.ReadDir("/sys/class/net")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) != 1 || entries[0].Name() != "lo" {
+			t.Errorf("/sys shows the links of another host: %v", entries)
+		}
+		if got := run(t, "nft", "list", "ruleset"); got != "" {
+			t.Errorf("rules of a fresh host:\n%s", got)
+		}
+		if _, err := os.Stat("/sys/fs/cgroup"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestHostHasFilesOfItsOwn(t *testing.T) {
+	t.Parallel()
+	before, err := os.ReadFile("/etc/hostname")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		if err := os.WriteFile("/etc/hostname", []byte("changed\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		conf, err := os.ReadFile("/etc/resolv.conf")
+		if err != nil || string(conf) != "nameserver "+testhost.ResolverAddress+"\n" {
+			t.Errorf("resolv.conf holds %q, %v", conf, err)
+		}
+		// An overlay on the data root: what containers will need.
+		for _, dir := range []string{"lower", "upper", "work", "merged"} {
+			if err := os.MkdirAll(filepath.Join(h.Root, dir), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run(t, "mount", "-t", "overlay", "overlay", "-o",
+			"lowerdir="+h.Root+"/lower,upperdir="+h.Root+"/upper,workdir="+h.Root+"/work", h.Root+"/merged")
+	})
+	if _, inside := os.LookupEnv("CTR_TESTHOST"); inside {
+		return
+	}
+	after, err := os.ReadFile("/etc/hostname")
+	if err != nil || string(after) != string(before) {
+		t.Errorf("the machine's /etc/hostname changed from %q to %q, %v", before, after, err)
+	}
+}
+
+func TestCensusSeesWhatIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		before, err := h.Census()
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, "ip", "link", "add", "left0", "type", "bridge")
+		run(t, "ip", "netns", "add", "leftns")
+		run(t, "nft", "add", "table", "ip", "lefttable")
+		run(t, "mkdir", "-p", h.RunRoot+"/containers/left")
+		run(t, "mount", "-t", "tmpfs", "tmpfs", "/mnt")
+		sleep := exec.Command("sleep", "1000")
+		if err := sleep.Start(); err != nil {
+			t.Fatal(err)
+		}
+		after, err := h.Census()
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff := after.Diff(before)
+		for _, want := range []string{
+			`+ link bridge left0 ""`, "+ netns leftns", "+ rule table ip lefttable", "+ state /run/ctr/containers/left",
+			"+ mount /mnt tmpfs", "+ process sleep 1000",
+		} {
+			if !strings.Contains(diff, want+"\n") {
+				t.Errorf("the census lacks %q:\n%s", want, diff)
+			}
+		}
+		if strings.Contains(diff, "\n- ") {
+			t.Errorf("the census misses something:\n%s", diff)
+		}
+		if same := after.Diff(after); same != "" {
+			t.Errorf("a census differs from itself:\n%s", same)
+		}
+	})
+}
+
+func TestOutsideIsReached(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		o, err := h.Outside("wan", netip.MustParsePrefix("198.51.100.0/24"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := net.Dial("tcp", netip.AddrPortFrom(o.Addr, 9).String()); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("the host does not reach the neighbour: %v", err)
+		}
+		out, err := o.Command("bash", "-c", "exec 3<>/dev/tcp/"+testhost.ResolverAddress+"/9").CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "Connection refused") {
+			t.Errorf("the neighbour does not reach the host: %v\n%s", err, out)
+		}
+	})
+}
+
+func TestSubtestsRunInHostsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"one", "two (2)"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
+				run(t, "ip", "link", "add", "same0", "type", "bridge")
+			})
+		})
+	}
+}
