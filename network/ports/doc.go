@@ -1,0 +1,19 @@
+// Package ports holds the published ports of a container on the host, and proxies what reaches them.
+//
+// Holding a port means a listening TCP socket, or a bound UDP socket, per address family: a conflict is found when the
+// container starts, and nobody else takes the port while it runs. Packets normally never reach these sockets, since
+// package firewall sends them on in the kernel, with their source address kept. What does reach them (127.0.0.1 and
+// ::1, an IPv6 client of a container that has IPv4 only, a host whose rules were flushed) Serve copies to the container.
+//
+// The package owns no path and no kernel object but its sockets. It links nothing but the standard library and x/sys,
+// since the small keeper of a running container uses it too: the sockets are passed to it over execve(2) or SCM_RIGHTS,
+// as plain files.
+//
+// For the caller, in the order of a container's start:
+//
+//	held, err := ports.Hold(ns, list)     // may choose the host ports: see Held.Port.HostPort
+//	firewall.AddPorts(...)                // one per Held and container address of the family of HostIP
+//	go held[i].Serve(ctx, target)         // one goroutine per Held, in the process that keeps the container
+//
+// and at its end: firewall.RemovePorts, then Close of each Held.
+package ports
