@@ -1,0 +1,90 @@
+# make help lists what there is. sudo make demo shows ctr at work, sudo make test runs every test; both install the
+# distribution's packages that they need.
+
+# Looked for once, when a recipe first needs it.
+GO        = $(eval GO := $$(shell hack/find-go))$(or $(GO),$(error no usable Go))
+PREFIX   ?= /usr/local
+VERSION  ?= $(or $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null),unknown)
+COMMIT   ?= $(or $(shell git -c safe.directory='*' rev-parse HEAD 2>/dev/null),unknown)
+FUZZTIME ?= 10s
+
+# The image cache is the one folder outside of the repository that the tests keep.
+export CTR_TEST_CACHE ?= /var/cache/ctr-test-images
+
+# urfave_cli_no_docs drops a Markdown renderer whose package init costs 0.6 ms at each start.
+tags      = seccomp,netgo,osusergo,urfave_cli_no_docs
+# buildvcs: git refuses to tell root about somebody else's clone, and the build would fail for it.
+goflags   = -buildvcs=false -trimpath -tags $(tags)
+ldflags   = -s -w -linkmode external -extldflags "-static" -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+.DEFAULT_GOAL := build
+.PHONY: build unit test race fuzz golden lint fmt check demo bench images install uninstall completion clean help
+
+build: ## build bin/ctr, one static binary
+	@hack/setup build
+	CGO_ENABLED=1 $(GO) build $(goflags) -ldflags '$(ldflags)' -o bin/ctr ./cmd/ctr
+
+unit: ## run the tests that need neither root nor images
+	@hack/setup build
+	$(GO) test $(goflags) -short ./...
+
+test: ## run every test (as root)
+	@[ "$$(id -u)" -eq 0 ] || { echo 'The tests make namespaces, links and mounts of their own, which takes root: sudo make test' >&2; exit 1; }
+	@hack/setup build test
+	@$(MAKE) --no-print-directory build images
+	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -timeout 30m ./...
+
+race: ## run the tests under the race detector (as root)
+	@hack/setup build test
+	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -race -count=1 -timeout 30m $$($(GO) list $(goflags) ./... | grep -v /cmd/)
+
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@hack/fuzz "$(GO)" "$(goflags)" $(FUZZTIME)
+
+golden: ## write the golden files anew
+	$(GO) test $(goflags) -count=1 $$(grep -rl --include='*_test.go' 'Bool("update"' . | xargs -n1 dirname | sort -u) -update
+
+lint: ## run golangci-lint, in the version of hack/tools
+	$(GO) tool -modfile=hack/tools/go.mod golangci-lint run ./...
+
+fmt: ## format the source
+	$(GO) tool -modfile=hack/tools/go.mod golangci-lint fmt ./...
+
+check: ## do exactly what CI does (as root)
+	.ci/run
+
+demo: ## build ctr and show it at work (as root)
+	@[ "$$(id -u)" -eq 0 ] || { echo 'ctr makes namespaces, which takes root: sudo make demo' >&2; exit 1; }
+	@hack/setup build
+	@$(MAKE) --no-print-directory build
+	@hack/images/build busybox
+	@hack/demo
+
+bench: ## compare ctr with runc and the peers that are installed (as root; PEERS=1 installs them, ROW=... runs one row)
+	@hack/setup build bench $(if $(PEERS),peers)
+	@$(MAKE) --no-print-directory build
+	@hack/images/build busybox
+	$(GO) run $(goflags) ./hack/bench -ctr bin/ctr $(if $(ROW),-row '$(ROW)')
+
+images: ## build the test images that are missing in the cache
+	@hack/images/build busybox toolbox db
+
+install: build completion ## install ctr and its shell completion below PREFIX (/usr/local)
+	install -D -m 0755 bin/ctr $(DESTDIR)$(PREFIX)/bin/ctr
+	install -D -m 0644 bin/completion/ctr.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ctr
+	install -D -m 0644 bin/completion/ctr.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ctr
+	install -D -m 0644 bin/completion/ctr.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ctr.fish
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/ctr $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ctr \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ctr $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ctr.fish
+
+completion: build ## write the shell completion to bin/completion
+	mkdir -p bin/completion
+	for shell in bash zsh fish; do bin/ctr completion $$shell >bin/completion/ctr.$$shell || exit 1; done
+
+clean: ## remove bin
+	rm -rf bin
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  %-12s %s\n", $$1, $$2 }'
