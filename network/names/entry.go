@@ -1,0 +1,74 @@
+package names
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"ctr/internal/proc"
+)
+
+// Owner is who stands behind an entry: the container with the ID, as long as the process runs.
+type Owner struct {
+	ID      string
+	Process proc.ID
+}
+
+// maxEntry is the longest text of an entry in bytes: an ID, two numbers and a name.
+const maxEntry = 512
+
+// String returns the text of the entry, which parseOwner reads.
+func (o Owner) String() string { return o.ID + ":" + o.Process.String() }
+
+// validate refuses what could not be read back.
+func (o Owner) validate() error {
+	switch {
+	case o.ID == "" || len(o.ID) > 128 || strings.ContainsAny(o.ID, ":/\x00"):
+		return fmt.Errorf("owner %q: malformed ID", o.ID)
+	case o.Process.PID <= 0:
+		return fmt.Errorf("owner %q: no process", o.ID)
+	}
+	return nil
+}
+
+var errMalformed = errors.New("malformed entry")
+
+// parseOwner reads the text of an entry; rest is what follows the owner, which only an address's entry has.
+func parseOwner(text []byte) (o Owner, rest []byte, err error) {
+	id, text, ok := cut(text)
+	if !ok || len(id) == 0 {
+		return Owner{}, nil, errMalformed
+	}
+	p, text, _ := cut(text)
+	start, rest, _ := cut(text)
+	pid, ok1 := number(p)
+	ticks, ok2 := number(start)
+	if !ok1 || !ok2 || pid == 0 || pid > 1<<31-1 {
+		return Owner{}, nil, errMalformed
+	}
+	return Owner{ID: string(id), Process: proc.ID{PID: int(pid), Start: ticks}}, rest, nil
+}
+
+func cut(text []byte) (before, after []byte, found bool) {
+	for i, c := range text {
+		if c == ':' {
+			return text[:i], text[i+1:], true
+		}
+	}
+	return text, nil, false
+}
+
+// number reads a decimal number without making a string of it: it runs twice per entry of every answer.
+func number(text []byte) (uint64, bool) {
+	if len(text) == 0 || len(text) > 19 {
+		return 0, false
+	}
+	var n uint64
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n, true
+}
