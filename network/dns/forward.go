@@ -1,0 +1,146 @@
+package dns
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// upstreamTimeout is how long one server may take.
+const upstreamTimeout = 4 * time.Second
+
+var errConnecting = errors.New("connection on its way")
+
+// exchange asks one server and returns its reply, with the ID of the question restored. The reply is new memory.
+func (u upstream) exchange(ctx context.Context, q *query, kind int) ([]byte, error) {
+	f, err := u.dial(kind)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	stop := context.AfterFunc(ctx, func() { f.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := f.SetDeadline(time.Now().Add(upstreamTimeout)); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// math/rand/v2 draws from ChaCha8, seeded by the kernel: nobody guesses the next from those before.
+	id := uint16(rand.Uint32())
+	var reply []byte
+	if kind == unix.SOCK_STREAM {
+		reply, err = exchangeStream(f, q, id)
+	} else {
+		reply, err = exchangeDatagram(f, q, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	copy(reply, q.message[:2])
+	return reply, nil
+}
+
+// datagrams are buffers for the largest datagram. One is taken only once something is there to be read, so that a thousand
+// waiting questions hold none.
+var datagrams = sync.Pool{New: func() any { return new([maxMessage]byte) }}
+
+// exchangeDatagram asks over UDP. Datagrams that do not answer the question are as if they had not come.
+func exchangeDatagram(f *os.File, q *query, id uint16) ([]byte, error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	message := withID(q.message, id, 0)
+	if _, err := f.Write(message); err != nil {
+		return nil, err
+	}
+	var reply []byte
+	var failure error
+	err = raw.Read(func(fd uintptr) (done bool) {
+		buf := datagrams.Get().(*[maxMessage]byte)
+		defer datagrams.Put(buf)
+		for {
+			n, _, err := unix.Recvfrom(int(fd), buf[:], unix.MSG_DONTWAIT)
+			switch {
+			case errors.Is(err, unix.EAGAIN):
+				return false
+			case errors.Is(err, unix.EINTR):
+			case err != nil:
+				failure = os.NewSyscallError("recvfrom", err)
+				return true
+			case q.answers(buf[:n], id):
+				reply = append(reply, buf[:n]...)
+				return true
+			}
+		}
+	})
+	return reply, errors.Join(err, failure)
+}
+
+// exchangeStream asks over TCP: RFC 1035 section 4.2.2.
+func exchangeStream(f *os.File, q *query, id uint16) ([]byte, error) {
+	if err := connected(f); err != nil {
+		return nil, err
+	}
+	message := withID(q.message, id, 2)
+	binary.BigEndian.PutUint16(message, uint16(len(q.message)))
+	if _, err := f.Write(message); err != nil {
+		return nil, err
+	}
+	var size [2]byte
+	if _, err := io.ReadFull(f, size[:]); err != nil {
+		return nil, err
+	}
+	reply := make([]byte, binary.BigEndian.Uint16(size[:]))
+	if _, err := io.ReadFull(f, reply); err != nil {
+		return nil, err
+	}
+	if !q.answers(reply, id) {
+		return nil, errMalformed
+	}
+	return reply, nil
+}
+
+// connected waits until the connection that connect(2) began is there.
+func connected(f *os.File) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failure error
+	err = raw.Write(func(fd uintptr) (done bool) {
+		failure = progress(int(fd))
+		return !errors.Is(failure, errConnecting)
+	})
+	return errors.Join(err, failure)
+}
+
+func progress(fd int) error {
+	code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && code != 0 {
+		err = unix.Errno(code)
+	}
+	if err != nil {
+		return os.NewSyscallError("connect", err)
+	}
+	if _, err = unix.Getpeername(fd); errors.Is(err, unix.ENOTCONN) {
+		return errConnecting
+	}
+	return os.NewSyscallError("getpeername", err)
+}
+
+// withID copies a message, with another ID, behind some free bytes.
+func withID(message []byte, id uint16, free int) []byte {
+	m := make([]byte, free, free+len(message))
+	m = append(m, message...)
+	binary.BigEndian.PutUint16(m[free:], id)
+	return m
+}

@@ -1,0 +1,175 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"ctr/network/names"
+	"ctr/network/netns"
+)
+
+// maxForwards is how many questions may be waiting for other servers at once, as in Docker. More are REFUSED.
+const maxForwards = 1024
+
+// Server is the resolver of one container.
+type Server struct {
+	ns   *netns.Handle
+	host resolvConf
+
+	forwards    atomic.Int64
+	maxForwards int64
+
+	mu     sync.RWMutex // held for reading while a question is looked up
+	config Config
+	zones  []zone
+}
+
+// New returns a resolver. The namespace is the container's, from which Config.Servers are asked; it stays the caller's and
+// must be open while the server serves. It may be nil if there never are such servers.
+func New(c Config, ns *netns.Handle) *Server {
+	s := &Server{ns: ns, maxForwards: maxForwards}
+	// Each forward has a descriptor: they must never take those that looking up our own names needs.
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Cur/2 < maxForwards {
+		s.maxForwards = int64(files.Cur / 2)
+	}
+	s.Reconfigure(c)
+	return s
+}
+
+// Reconfigure changes what the server knows, for the next question on.
+func (s *Server) Reconfigure(c Config) {
+	zones := make([]zone, len(c.Networks))
+	for i, n := range c.Networks {
+		zones[i] = zone{Network: n, reader: names.Zone{Dir: n.Zone}.Reader()}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeZones()
+	s.config, s.zones = c, zones
+}
+
+func (s *Server) closeZones() {
+	for _, z := range s.zones {
+		z.reader.Close()
+	}
+	s.zones = nil
+}
+
+// Serve answers until the context ends, or a socket is closed. It owns the sockets, and closes them before it returns, with
+// everything else that it opened; no question is being answered any more then. It returns nil if the context ended it. A
+// server serves once.
+func (s *Server) Serve(ctx context.Context, udp *net.UDPConn, tcp *net.TCPListener) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() {
+		udp.Close()
+		tcp.Close()
+	})
+	defer stop()
+	var running sync.WaitGroup
+	for range udpReaders {
+		running.Go(func() { cancel(s.serveUDP(ctx, udp, &running)) })
+	}
+	running.Go(func() { cancel(s.serveTCP(ctx, tcp, &running)) })
+	running.Wait()
+	s.mu.Lock()
+	s.closeZones()
+	s.mu.Unlock()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("serve DNS: %w", err)
+	}
+	return nil
+}
+
+// worker is the memory of one goroutine that answers questions.
+type worker struct {
+	query   query
+	entries []names.Entry
+	out     []byte
+}
+
+// answer answers a message, in the memory of the worker. A nil answer says what is to be done instead: forward the question,
+// or nothing, if the message is no query. limit is the most that the client can take over this protocol, 0 if the message
+// itself tells.
+func (s *Server) answer(w *worker, message []byte, limit int) (answer []byte, forward bool) {
+	q := &w.query
+	err := q.parse(message)
+	if errors.Is(err, errNotQuery) {
+		return nil, false
+	}
+	if limit == 0 {
+		limit = q.payload
+	}
+	r := newReply(q, w.out, limit)
+	switch {
+	case err != nil:
+		r.code = codeFormatError
+	case q.flags&maskOpcode != 0:
+		r.code = codeNotImplemented
+	case q.version != 0:
+		r.code = codeBadVersion
+	case !s.answerOwn(w, &r):
+		return nil, true
+	}
+	w.out = r.bytes()
+	return w.out, false
+}
+
+// answerOwn answers what the zones know, and what must not be forwarded.
+func (s *Server) answerOwn(w *worker, r *reply) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	f, err := find(s.zones, r.query, w.entries)
+	if err != nil {
+		// Not to be forwarded: it may be a container's name.
+		r.code = codeServerFailure
+		return true
+	}
+	if f.ours {
+		f.write(r)
+		if cap(f.entries) > cap(w.entries) {
+			w.entries = f.entries
+		}
+		return true
+	}
+	return s.config.NdotsSet && r.query.singleLabel() && (r.query.qtype == typeA || r.query.qtype == typeAAAA)
+}
+
+// failure returns a reply that holds nothing but a code.
+func failure(q *query, code uint16) []byte {
+	r := newReply(q, nil, q.payload)
+	r.code = code
+	return r.bytes()
+}
+
+// startForward takes one of the places for questions that wait for other servers, if there is one.
+func (s *Server) startForward() bool {
+	if s.forwards.Add(1) > s.maxForwards {
+		s.forwards.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (s *Server) endForward() { s.forwards.Add(-1) }
+
+// forward asks the servers one after the other. There is always a reply.
+func (s *Server) forward(ctx context.Context, q *query, kind int) []byte {
+	s.mu.RLock()
+	list := s.config.upstreams(&s.host, s.ns)
+	s.mu.RUnlock()
+	for _, u := range list {
+		reply, err := u.exchange(ctx, q, kind)
+		if err == nil && !failed(reply) {
+			return reply
+		}
+	}
+	return failure(q, codeServerFailure)
+}
