@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/opencontainers/cgroups"
+	"github.com/opencontainers/cgroups/manager"
+	"golang.org/x/sys/unix"
+)
+
+// cgroup opens the container's cgroup in all hierarchies, whether it exists or not.
+func (r record) cgroup() (cgroups.Manager, error) {
+	m, err := manager.New(&cgroups.Cgroup{Path: r.Cgroup, Resources: &cgroups.Resources{}})
+	if err != nil {
+		return nil, fmt.Errorf("open cgroup %q: %w", r.Cgroup, err)
+	}
+	return m, nil
+}
+
+// kill ends every process of the container's cgroup. They are dead, or dying, when it returns.
+//
+// The death of the first process of a PID namespace takes the others along; that of a container which joined another's does
+// not. The cgroup is what holds them all either way.
+func (r record) kill() error {
+	m, err := r.cgroup()
+	if err != nil {
+		return err
+	}
+	// cgroup v2, and hybrid hosts: one write, atomic (cgroup.kill, Linux 5.14).
+	if dir := m.Path(""); dir != "" {
+		err := cgroups.WriteFile(dir, "cgroup.kill", "1")
+		if err == nil {
+			return thaw(m)
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("kill cgroup: %w", err)
+		}
+	}
+	if !m.Exists() {
+		return nil
+	}
+	// Frozen processes cannot fork away from the list.
+	if err := m.Freeze(cgroups.Frozen); err != nil {
+		return fmt.Errorf("kill cgroup: %w", err)
+	}
+	pids, err := m.GetAllPids()
+	for _, pid := range pids {
+		if kill := unix.Kill(pid, unix.SIGKILL); kill != nil && !errors.Is(kill, unix.ESRCH) {
+			err = errors.Join(err, fmt.Errorf("kill process %d: %w", pid, kill))
+		}
+	}
+	return errors.Join(err, thaw(m))
+}
+
+// thaw lets killed processes of a paused container die: cgroup v1 keeps even SIGKILL from the frozen.
+func thaw(m cgroups.Manager) error {
+	state, err := m.GetFreezerState()
+	if err != nil || state != cgroups.Frozen {
+		return err
+	}
+	if err := m.Freeze(cgroups.Thawed); err != nil {
+		return fmt.Errorf("thaw cgroup: %w", err)
+	}
+	return nil
+}
+
+// removeCgroup removes the cgroup, with those that the container made in it, from every hierarchy (on hybrid hosts the
+// unified one too). It waits for processes that are still dying.
+func (r record) removeCgroup() error {
+	m, err := r.cgroup()
+	if err != nil {
+		return err
+	}
+	if err := m.Destroy(); err != nil {
+		return fmt.Errorf("remove cgroup: %w", err)
+	}
+	return nil
+}

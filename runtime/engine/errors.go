@@ -1,0 +1,50 @@
+package engine
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// StartError is returned when the container is as it should be, but its program cannot run. Code is what a shell would
+// return: 127 for a program (or working directory) that does not exist, 126 for one that may not be executed.
+type StartError struct {
+	Code    int
+	Message string
+}
+
+// Error returns Docker's words for it.
+func (e *StartError) Error() string { return e.Message }
+
+// The errors of libcontainer's init cross a pipe as text.
+var (
+	execFailed  = regexp.MustCompile(`exec: ".*": (executable file not found in \$PATH|.*no such file or directory|permission denied|is a directory)`)
+	chdirFailed = regexp.MustCompile(`chdir to cwd \((".*")\) set in config.json failed: (.*)`)
+	mkdirFailed = regexp.MustCompile(`error during container init: (mkdir .*: not a directory)`)
+)
+
+// startError gives an error of libcontainer's Start its meaning.
+func startError(err error) error {
+	text := err.Error()
+	if m := execFailed.FindStringSubmatch(text); m != nil {
+		return &StartError{Code: startCode(m[1]), Message: m[0]}
+	}
+	if m := chdirFailed.FindStringSubmatch(text); m != nil {
+		return &StartError{Code: startCode(m[2]), Message: fmt.Sprintf("chdir to working directory %s: %s", m[1], m[2])}
+	}
+	if m := mkdirFailed.FindStringSubmatch(text); m != nil {
+		return &StartError{Code: startCode(m[1]), Message: "make working directory: " + m[1]}
+	}
+	if strings.Contains(text, "unable to spawn stage-2: Cannot allocate memory") {
+		// fork(2) in a PID namespace whose first process has ended.
+		return fmt.Errorf("start container: the PID namespace to join has ended: %w", err)
+	}
+	return fmt.Errorf("start container: %w", err)
+}
+
+func startCode(reason string) int {
+	if strings.Contains(reason, "permission denied") || strings.Contains(reason, "is a directory") {
+		return 126
+	}
+	return 127
+}

@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/capability"
+	"github.com/opencontainers/cgroups"
+	devices "github.com/opencontainers/cgroups/devices/config"
+	"golang.org/x/sys/unix"
+)
+
+// host is what the translation of a Config has to know of the machine and of the calling process. More than the caller
+// itself may do cannot be given to a container: asking for it would fail the whole start.
+type host struct {
+	capabilities []string          // permitted and in the bounding set
+	hardLimits   map[string]uint64 // by Docker's names; nil if limits may be raised
+	oomScoreAdj  int               // the least that can be set
+	controllers  map[string]bool   // cgroup controllers that can be used
+	swap         bool              // the memory controller counts swap
+	unified      bool              // cgroup v2 only
+	appArmor     bool              // the profile docker-default is loaded
+	throttles    []string          // /sys/devices/system/cpu/cpu*/thermal_throttle
+	devices      []*devices.Device // the spec's --device, or all of the host's for --privileged
+}
+
+// thisHost looks at the machine for what c needs.
+func thisHost(c Config) (host, error) {
+	h := host{unified: cgroups.IsCgroup2UnifiedMode(), appArmor: appArmorLoaded(dockerAppArmor)}
+	var err error
+	if h.capabilities, err = ownCapabilities(); err != nil {
+		return host{}, err
+	}
+	if h.controllers, err = controllers(h.unified); err != nil {
+		return host{}, err
+	}
+	h.swap = haveSwapAccounting(h.unified)
+	mayRaise := false
+	for _, name := range h.capabilities {
+		mayRaise = mayRaise || name == "CAP_SYS_RESOURCE"
+	}
+	h.oomScoreAdj = -1000
+	if !mayRaise {
+		if h.hardLimits, err = hardLimits(); err != nil {
+			return host{}, err
+		}
+		if h.oomScoreAdj, err = ownOOMScoreAdj(); err != nil {
+			return host{}, err
+		}
+	}
+	// They tell how hot other tenants make the machine (moby masks them since 25.0.4).
+	h.throttles, _ = filepath.Glob("/sys/devices/system/cpu/cpu*/thermal_throttle")
+	h.devices, err = resolveDevices(c.Spec.Security)
+	return h, err
+}
+
+// ownCapabilities lists what the caller holds and may pass on, in the order of their numbers.
+func ownCapabilities() ([]string, error) {
+	status, err := os.ReadFile("/proc/thread-self/status")
+	if err != nil {
+		return nil, fmt.Errorf("read own capabilities: %w", err)
+	}
+	set := ^uint64(0)
+	for line := range strings.Lines(string(status)) {
+		name, value, _ := strings.Cut(line, ":")
+		if name != "CapPrm" && name != "CapBnd" {
+			continue
+		}
+		bits, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+		if err != nil {
+			return nil, fmt.Errorf("read own capabilities: %w", err)
+		}
+		set &= bits
+	}
+	var names []string
+	for _, c := range capability.ListKnown() {
+		if set&(1<<uint(c)) != 0 {
+			names = append(names, capabilityName(c))
+		}
+	}
+	return names, nil
+}
+
+// controllers lists the controllers that a container's cgroup can use: on v1 and hybrid hosts those of the mounted
+// hierarchies, on v2 those of the root.
+func controllers(unified bool) (map[string]bool, error) {
+	found := map[string]bool{}
+	if unified {
+		text, err := os.ReadFile("/sys/fs/cgroup/cgroup.controllers")
+		if err != nil {
+			return nil, fmt.Errorf("read cgroup controllers: %w", err)
+		}
+		for _, name := range strings.Fields(string(text)) {
+			found[name] = true
+		}
+		return found, nil
+	}
+	own, err := cgroups.ParseCgroupFile("/proc/self/cgroup")
+	if err != nil {
+		return nil, fmt.Errorf("read cgroup controllers: %w", err)
+	}
+	for name := range own {
+		found[name] = true
+	}
+	return found, nil
+}
+
+func haveSwapAccounting(unified bool) bool {
+	if unified {
+		return true // fs2 leaves memory.swap.max alone where it is missing
+	}
+	dir, err := cgroups.FindCgroupMountpoint("", "memory")
+	return err == nil && cgroups.PathExists(filepath.Join(dir, "memory.memsw.limit_in_bytes"))
+}
+
+func hardLimits() (map[string]uint64, error) {
+	limits := make(map[string]uint64, len(rlimitNumbers))
+	for name, number := range rlimitNumbers {
+		var l unix.Rlimit
+		if err := unix.Getrlimit(number, &l); err != nil {
+			return nil, fmt.Errorf("read own limit %s: %w", name, err)
+		}
+		limits[name] = l.Max
+	}
+	return limits, nil
+}
+
+func ownOOMScoreAdj() (int, error) {
+	text, err := os.ReadFile("/proc/self/oom_score_adj")
+	if err != nil {
+		return 0, fmt.Errorf("read own oom_score_adj: %w", err)
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}

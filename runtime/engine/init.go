@@ -1,0 +1,26 @@
+package engine
+
+import (
+	"io"
+	"os"
+
+	"github.com/opencontainers/runc/libcontainer"
+	// The constructor that joins and makes the namespaces, before the Go runtime starts.
+	_ "github.com/opencontainers/runc/libcontainer/nsenter"
+	// The devices controller; without it a start with device rules fails.
+	_ "github.com/opencontainers/cgroups/devices"
+	"github.com/sirupsen/logrus"
+)
+
+// initPipe is what libcontainer sets for a process that it starts as a container's init. The argument that it passes too,
+// "init", proves nothing: it is what a user may type.
+const initPipe = "_LIBCONTAINER_INITPIPE"
+
+// A container's init never gets past here: main and the packages that are initialised later cost it nothing.
+func init() {
+	if os.Getenv(initPipe) != "" {
+		libcontainer.Init()
+	}
+	// libcontainer tells through logrus what its errors tell as well.
+	logrus.SetOutput(io.Discard)
+}

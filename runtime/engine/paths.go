@@ -1,0 +1,23 @@
+package engine
+
+import "ctr/runtime/container"
+
+// maskedPaths cannot be read in a container: the union of what Docker and Podman hide.
+var maskedPaths = []string{
+	"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
+	"/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware", "/sys/fs/selinux",
+}
+
+// readonlyPaths cannot be written in a container.
+var readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+
+// systemPathsUnconfined is the value of --security-opt systempaths= that leaves all of /proc and /sys open.
+const systemPathsUnconfined = "unconfined"
+
+// systemPaths returns the paths to hide and those to protect.
+func systemPaths(s container.Security, h host) (masked, readonly []string) {
+	if s.Privileged || s.SystemPaths == systemPathsUnconfined {
+		return nil, nil
+	}
+	return append(maskedPaths[:len(maskedPaths):len(maskedPaths)], h.throttles...), readonlyPaths
+}

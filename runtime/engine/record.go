@@ -1,0 +1,52 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"ctr/internal/durable"
+	"ctr/internal/proc"
+	"ctr/runtime/container"
+)
+
+const (
+	recordVersion = 1
+	recordFile    = "engine.json"
+	libcontainers = "engine." // followed by the ID: libcontainer's folder
+)
+
+// record is what is needed to undo a container, whatever became of its maker. It is written before libcontainer starts,
+// which leaves cgroups and a waiting init behind when it is killed, and again when the init is known.
+type record struct {
+	Version   int     `json:"version"`
+	Cgroup    string  `json:"cgroup"` // from the root of each hierarchy
+	SharedPID bool    `json:"sharedPID,omitempty"`
+	Init      proc.ID `json:"init,omitzero"`
+}
+
+func (r record) write(stateDir, id string) error {
+	r.Version = recordVersion
+	return durable.WriteJSON(filepath.Join(stateDir, id, recordFile), r, durable.NoFsync)
+}
+
+// readRecord returns container.ErrNotRunning if the engine has nothing of the container.
+func readRecord(stateDir, id string) (record, error) {
+	var r record
+	err := durable.ReadJSON(filepath.Join(stateDir, id, recordFile), &r)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return r, container.ErrNotRunning
+	case err != nil:
+		return r, fmt.Errorf("read engine record: %w", err)
+	case r.Version > recordVersion:
+		return r, fmt.Errorf("read engine record: version %d is newer than %d", r.Version, recordVersion)
+	}
+	return r, nil
+}
+
+// libcontainerDir splits libcontainer's folder into what it calls root and ID.
+func libcontainerDir(stateDir, id string) (root, name string) {
+	return filepath.Join(stateDir, id), libcontainers + id
+}

@@ -1,0 +1,39 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/moby/profiles/seccomp"
+	"github.com/opencontainers/runc/libcontainer/configs"
+	"github.com/opencontainers/runc/libcontainer/specconv"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"ctr/runtime/container"
+)
+
+// unconfined as a security option takes the protection away.
+const unconfined = "unconfined"
+
+// seccompProfile returns the filter of system calls, nil for none. The granted capabilities open the calls that belong to
+// them, so the default profile is not the same for every container.
+func seccompProfile(s container.Security, granted []string) (*configs.Seccomp, error) {
+	if s.Seccomp == unconfined || s.Privileged && s.Seccomp == "" {
+		return nil, nil
+	}
+	spec := &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: granted}}}
+	var profile *specs.LinuxSeccomp
+	var err error
+	if s.Seccomp == "" {
+		profile, err = seccomp.GetDefaultProfile(spec)
+	} else {
+		profile, err = seccomp.LoadProfile(s.Seccomp, spec)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read seccomp profile: %w", err)
+	}
+	out, err := specconv.SetupSeccomp(profile)
+	if err != nil {
+		return nil, fmt.Errorf("translate seccomp profile: %w", err)
+	}
+	return out, nil
+}
