@@ -1,0 +1,53 @@
+package inroot
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpaqueXattr marks a folder of an overlay's layer that hides the folders of the same name below it.
+const OpaqueXattr = "trusted.overlay.opaque"
+
+// Mkdir makes a folder with exactly this mode, whatever the umask is. It returns an error that wraps os.ErrExist if base is
+// there.
+func Mkdir(parent *os.File, base string, perm uint32) error {
+	if err := unix.Mkdirat(int(parent.Fd()), base, perm&0o777); err != nil {
+		return &os.PathError{Op: "mkdir", Path: base, Err: err}
+	}
+	d, err := openBelow(int(parent.Fd()), base)
+	if err != nil {
+		return &os.PathError{Op: "mkdir", Path: base, Err: err}
+	}
+	defer d.Close()
+	if err := unix.Fchmod(int(d.Fd()), perm); err != nil {
+		return &os.PathError{Op: "chmod", Path: base, Err: err}
+	}
+	return nil
+}
+
+// ReplaceByDir puts an empty folder in the place of something that is none, in a layer of an overlay. What the layers below
+// have under that name was hidden until now, and stays so: the folder is opaque.
+func ReplaceByDir(parent *os.File, base string, perm uint32) error {
+	if err := unix.Unlinkat(int(parent.Fd()), base, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return &os.PathError{Op: "remove", Path: base, Err: err}
+	}
+	if err := Mkdir(parent, base, perm); err != nil {
+		return err
+	}
+	return MarkOpaque(parent, base)
+}
+
+// MarkOpaque marks a folder as opaque.
+func MarkOpaque(parent *os.File, base string) error {
+	d, err := openBelow(int(parent.Fd()), base)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: base, Err: err}
+	}
+	defer d.Close()
+	if err := unix.Fsetxattr(int(d.Fd()), OpaqueXattr, []byte("y"), 0); err != nil {
+		return &os.PathError{Op: "setxattr " + OpaqueXattr, Path: base, Err: err}
+	}
+	return nil
+}

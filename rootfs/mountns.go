@@ -1,0 +1,45 @@
+package rootfs
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// WithPrivateMounts runs f on a thread of its own that has a mount namespace of its own, and waits for it. What f mounts is
+// seen by f's thread and by the processes that f starts, never in the mount table of the host; what the host mounts meanwhile
+// is seen by f. The namespace ends with the thread, unless a process that f started is still in it.
+//
+// Goroutines that f starts do not run in the namespace. Processes that f starts must not ask for PR_SET_PDEATHSIG, which
+// follows the thread.
+func WithPrivateMounts(f func() error) error {
+	return onOwnThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
+			return fmt.Errorf("make mount namespace: %w", os.NewSyscallError("unshare", err))
+		}
+		// Slave, not private: an unmount on the host must not find its mount held by a copy that nobody sees.
+		if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("make mount namespace: %w", os.NewSyscallError("mount", err))
+		}
+		return f()
+	})
+}
+
+// onOwnThread runs f on a thread that ends afterwards. It is never the main thread of the process: the Go runtime cannot end
+// that one but parks it for ever, and its namespaces would live as long as the process.
+func onOwnThread(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The main thread stays locked to this goroutine meanwhile, so that the next one cannot get it.
+			done <- onOwnThread(f)
+			runtime.UnlockOSThread()
+			return
+		}
+		done <- f() // never unlocked: the thread ends with this goroutine
+	}()
+	return <-done
+}
