@@ -1,0 +1,5 @@
+// Package options parses what users write after the flags of Docker's command line: ports, mounts, networks, limits.
+//
+// Its functions are pure, apart from those that are told a file to read. Errors are worded as Docker words them, since people
+// look them up. It owns nothing.
+package options

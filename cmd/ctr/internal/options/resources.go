@@ -1,0 +1,149 @@
+package options
+
+import (
+	"errors"
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+
+	"github.com/docker/go-units"
+
+	"ctr/runtime/container"
+)
+
+// Bytes parses a size such as 512m or 1g; the units are powers of 1024.
+func Bytes(s, flag string) (int64, error) {
+	n, err := units.RAMInBytes(s)
+	if err != nil || n < 0 {
+		return 0, Invalid(s, flag, fmt.Errorf("invalid size: '%s'", s))
+	}
+	return n, nil
+}
+
+// MinMemory is the least memory limit, as in Docker.
+const MinMemory = 6 << 20
+
+// Memory parses -m.
+func Memory(s string) (int64, error) {
+	n, err := Bytes(s, "-m, --memory")
+	if err == nil && n > 0 && n < MinMemory {
+		return 0, errors.New("minimum memory limit allowed is 6MB")
+	}
+	return n, err
+}
+
+// MemorySwap parses --memory-swap: a size, or -1.
+func MemorySwap(s string) (int64, error) {
+	if s == "-1" {
+		return -1, nil
+	}
+	return Bytes(s, "--memory-swap")
+}
+
+// maxCPUs keeps the product below what an int64 holds.
+const maxCPUs = 1 << 20
+
+// CPUs parses --cpus into billionths of a CPU.
+func CPUs(s string) (int64, error) {
+	// big.Rat takes exponents of any size and would fill the memory with their digits.
+	cpus, ok := new(big.Rat), len(s) <= 32 && !strings.ContainsAny(s, "eEpPxX")
+	if ok {
+		_, ok = cpus.SetString(s)
+	}
+	if !ok {
+		return 0, Invalid(s, "--cpus", fmt.Errorf("failed to parse %s as a rational number", s))
+	}
+	nano := cpus.Mul(cpus, big.NewRat(1e9, 1))
+	if !nano.IsInt() {
+		return 0, Invalid(s, "--cpus", errors.New("value is too precise"))
+	}
+	if nano.Sign() < 0 || nano.Cmp(big.NewRat(maxCPUs*1e9, 1)) > 0 {
+		return 0, Invalid(s, "--cpus", errors.New("value is out of range"))
+	}
+	return nano.Num().Int64(), nil
+}
+
+// Ulimit parses one --ulimit: TYPE=SOFT[:HARD].
+func Ulimit(s string) (container.Ulimit, error) {
+	u, err := units.ParseUlimit(s)
+	if err != nil {
+		return container.Ulimit{}, Invalid(s, "--ulimit", err)
+	}
+	return container.Ulimit{Name: u.Name, Soft: u.Soft, Hard: u.Hard}, nil
+}
+
+// RestartPolicy parses --restart.
+func RestartPolicy(s string) (container.RestartPolicy, error) {
+	var p container.RestartPolicy
+	if s == "" {
+		return p, nil
+	}
+	name, count, counted := strings.Cut(s, ":")
+	if counted && name == "" {
+		return p, errors.New("invalid restart policy format: no policy provided before colon")
+	}
+	if count != "" {
+		n, err := strconv.Atoi(count)
+		if err != nil {
+			return p, errors.New("invalid restart policy format: maximum retry count must be an integer")
+		}
+		p.MaxRetries = n
+	}
+	p.Name = name
+	switch name {
+	case "no", "always", "unless-stopped":
+		if p.MaxRetries != 0 {
+			msg := "invalid restart policy: maximum retry count can only be used with 'on-failure'"
+			if p.MaxRetries < 0 {
+				msg += " and cannot be negative"
+			}
+			return p, errors.New(msg)
+		}
+	case "on-failure":
+		if p.MaxRetries < 0 {
+			return p, errors.New("invalid restart policy: maximum retry count cannot be negative")
+		}
+	default:
+		return p, fmt.Errorf("invalid restart policy: unknown policy '%s'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'", name)
+	}
+	return p, nil
+}
+
+// Log parses --log-driver and --log-opt.
+func Log(driver string, opts []string) (container.Log, error) {
+	l := container.Log{Driver: driver}
+	switch driver {
+	case "", "json-file", "journald":
+	case "local":
+		l.Driver = "json-file"
+	case "none":
+		if len(opts) > 0 {
+			return l, errors.New("invalid logging opts for driver none")
+		}
+	default:
+		return l, fmt.Errorf("logger: no log driver named '%s' is registered", driver)
+	}
+	for _, opt := range opts {
+		key, value, _ := strings.Cut(opt, "=")
+		var err error
+		switch key {
+		case "max-size":
+			if l.MaxSize, err = units.FromHumanSize(value); err != nil || l.MaxSize <= 0 {
+				return l, fmt.Errorf("invalid value for max-size: %q", value)
+			}
+		case "max-file":
+			if l.MaxFile, err = strconv.Atoi(value); err != nil || l.MaxFile < 1 || l.MaxFile > 1000 {
+				return l, fmt.Errorf("invalid value for max-file: %q: want 1 to 1000", value)
+			}
+		case "mode", "max-buffer-size", "compress", "labels", "labels-regex", "env", "env-regex", "tag":
+			// Taken, for commands written for Docker; a log here is complete and plain.
+		default:
+			return l, fmt.Errorf("unknown log opt '%s' for json-file log driver", key)
+		}
+	}
+	if l.MaxFile > 1 && l.MaxSize == 0 {
+		return l, errors.New("max-file cannot be specified without max-size")
+	}
+	return l, nil
+}
