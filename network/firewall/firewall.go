@@ -2,7 +2,13 @@ package firewall
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 
 	"ctr/network/netns"
 )
@@ -53,42 +59,212 @@ type Port struct {
 	Owner string
 }
 
-// Finding is a difference between what should be and what the kernel has.
-type Finding struct {
-	Text string // in words
-	Cure bool   // Repair cures it; else somebody else's rules are in the way
+// AddNetwork sets the rules of a network. It is idempotent, costs one look when all is there, and makes the whole table
+// again, in one transaction, when it is not. Elements of other networks and of ports stay as they are.
+func (f *Firewall) AddNetwork(n Network) error {
+	if err := f.addNetwork(n); err != nil {
+		return fmt.Errorf("add firewall rules of %q: %w", n.Bridge, err)
+	}
+	return nil
 }
 
-// AddNetwork sets the rules of a network. It is idempotent, costs one look when all is there, and makes the whole table
-// again, in one transaction, when it is not.
-func (f *Firewall) AddNetwork(n Network) error { return nil }
+func (f *Firewall) addNetwork(n Network) error {
+	want := n.elements()
+	err := f.update(func(s *session) (bool, error) {
+		have, err := s.elements(setNetworks)
+		if err == nil && slices.ContainsFunc(have, func(e element) bool { return e.id() == want[0].id() && same(e, want[0]) }) {
+			return false, nil
+		}
+		// Whatever is wrong, the transaction below cures it or says why it cannot be cured.
+		have, err = s.elements(networkSets()...)
+		if err != nil {
+			have = nil
+		}
+		have = slices.DeleteFunc(have, func(e element) bool { return !belongs(e, n.Bridge) })
+		remove, add := difference(have, want)
+		return true, errors.Join(s.install(tableOf(f.table)), s.remove(remove), s.add(add))
+	})
+	if err != nil {
+		return f.explain(err)
+	}
+	return f.mark(n)
+}
 
-// RemoveNetwork takes away what AddNetwork set. A network that is not there is removed already.
-func (f *Firewall) RemoveNetwork(bridge string) error { return nil }
+// RemoveNetwork takes away what AddNetwork set. A network that is not there is removed already. The table stays, for the
+// next network: only Reset removes it.
+func (f *Firewall) RemoveNetwork(bridge string) error {
+	err := f.update(func(s *session) (bool, error) {
+		have, err := s.elements(networkSets()...)
+		if errors.Is(err, unix.ENOENT) {
+			return false, nil
+		}
+		remove := slices.DeleteFunc(have, func(e element) bool { return !belongs(e, bridge) })
+		return len(remove) > 0, errors.Join(err, s.remove(remove))
+	})
+	err = errors.Join(err, f.unmark(bridge))
+	if err != nil {
+		return fmt.Errorf("remove firewall rules of %q: %w", bridge, err)
+	}
+	return nil
+}
 
 // AddPorts sends published ports to their containers, in one transaction: it replaces whatever the same host ports led
 // to, and forgets connections that would still go there. A network of the ports must have been added before. Ports with a
 // loopback HostIP are left to the proxy and only protected.
-func (f *Firewall) AddPorts(ports []Port) error { return nil }
+func (f *Firewall) AddPorts(ports []Port) error {
+	want := f.portElements(ports)
+	if len(want) == 0 {
+		return nil
+	}
+	optimistic := true
+	err := f.update(func(s *session) (bool, error) {
+		if optimistic { // nearly always, nobody left anything
+			optimistic = false
+			return true, s.add(want)
+		}
+		have, err := s.elements(portSets()...)
+		if err != nil {
+			return false, err
+		}
+		ids := make(map[string]bool, len(want))
+		for _, e := range want {
+			ids[e.id()] = true
+		}
+		have = slices.DeleteFunc(have, func(e element) bool { return !ids[e.id()] })
+		remove, add := difference(have, want)
+		return len(add) > 0, errors.Join(s.remove(remove), s.add(add))
+	})
+	if err == nil {
+		err = f.forgetOthers(ports)
+	}
+	if err != nil {
+		return fmt.Errorf("add firewall rules of published ports: %w", err)
+	}
+	return nil
+}
 
 // RemovePorts takes away what AddPorts set, where the owner is still the same, and forgets the connections that went to
 // the containers. Ports that are not there are removed already.
-func (f *Firewall) RemovePorts(ports []Port) error { return nil }
+func (f *Firewall) RemovePorts(ports []Port) error {
+	want := f.portElements(ports)
+	if len(want) == 0 {
+		return nil
+	}
+	err := f.update(func(s *session) (bool, error) {
+		have, err := s.elements(portSets()...)
+		if errors.Is(err, unix.ENOENT) {
+			return false, nil
+		}
+		owners := make(map[string]string, len(want))
+		for _, e := range want {
+			owners[e.id()] = e.comment
+		}
+		remove := slices.DeleteFunc(have, func(e element) bool {
+			owner, ok := owners[e.id()]
+			return !ok || owner != e.comment
+		})
+		return len(remove) > 0, errors.Join(err, s.remove(remove))
+	})
+	err = errors.Join(err, f.forgetTargets(ports))
+	if err != nil {
+		return fmt.Errorf("remove firewall rules of published ports: %w", err)
+	}
+	return nil
+}
 
-// Forget makes the kernel forget tracked connections of containers that are gone, by their addresses: a UDP client that
-// never pauses would else be answered by nobody for ever.
-func (f *Firewall) Forget(addrs ...netip.Addr) error { return nil }
+// portElements returns the elements of ports.
+func (f *Firewall) portElements(ports []Port) []element {
+	var looped map[netip.Addr]bool
+	anywhere := func(a netip.Addr) bool {
+		if looped == nil {
+			looped = f.loopbackAddresses()
+		}
+		return looped[a]
+	}
+	var list []element
+	for _, p := range ports {
+		list = append(list, p.elements(anywhere)...)
+	}
+	return list
+}
 
-// Check compares what should be with what the kernel has. No findings: all is well.
-func (f *Firewall) Check(networks []Network, ports []Port) ([]Finding, error) { return nil, nil }
+// loopbackAddresses returns the addresses that loopback devices have besides 127.0.0.0/8 and ::1. Such an address (of a
+// service that is routed here) belongs to no wire: packets to it come in by any.
+func (f *Firewall) loopbackAddresses() map[netip.Addr]bool {
+	found := map[netip.Addr]bool{}
+	_ = f.inside(func() error {
+		links, err := net.Interfaces()
+		if err != nil {
+			return err // nothing found: the port is taken at one wire only, the safe side
+		}
+		for _, link := range links {
+			if link.Flags&net.FlagLoopback == 0 {
+				continue
+			}
+			addrs, err := link.Addrs()
+			if err != nil {
+				return err
+			}
+			for _, a := range addrs {
+				if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() {
+					found[p.Addr()] = true
+				}
+			}
+		}
+		return nil
+	})
+	return found
+}
 
-// Repair makes the table again with exactly these networks and ports, in one transaction. Connections survive it.
-func (f *Firewall) Repair(networks []Network, ports []Port) error { return nil }
+// inside runs f in the host's network namespace.
+func (f *Firewall) inside(do func() error) error {
+	if f.ns == nil {
+		return do()
+	}
+	return f.ns.Do(do)
+}
 
 // Reset removes everything of the installation from the host: its table, and its marks in chains of others.
-func (f *Firewall) Reset() error { return nil }
+func (f *Firewall) Reset() error {
+	err := f.update(func(s *session) (bool, error) {
+		// Added first, so that there is something to delete.
+		s.nft.AddTable(s.table)
+		s.nft.DelTable(s.table)
+		return true, nil
+	})
+	err = errors.Join(err, f.unmarkAll())
+	if err != nil {
+		return fmt.Errorf("remove firewall table %q: %w", f.table, err)
+	}
+	return nil
+}
 
-// RedirectDNS leads 127.0.0.11:53 in the network namespace of a container to the ports on which its resolver listens at
-// 127.0.0.11, and their answers back: what listens there needs not hold port 53, which is the container's own. It is
-// idempotent. There is no undo: the rules end with the namespace.
-func RedirectDNS(ns *netns.Handle, udp, tcp uint16) error { return nil }
+// update looks, gathers and commits (if there is anything to change), and does it again when another process was faster:
+// the kernel refuses a transaction as a whole that removes what is gone or adds what is there with another value.
+func (f *Firewall) update(gather func(*session) (changed bool, err error)) error {
+	var err error
+	for range 20 {
+		var again bool
+		if again, err = f.updateOnce(gather); !again {
+			return err
+		}
+	}
+	return err
+}
+
+func (f *Firewall) updateOnce(gather func(*session) (bool, error)) (again bool, err error) {
+	s, err := dial(f.ns, nftables.TableFamilyINet, f.table)
+	if err != nil {
+		return false, err
+	}
+	defer s.close()
+	changed, err := gather(s)
+	if err != nil || !changed {
+		return false, err
+	}
+	if err := s.nl.SetWriteBuffer(sendBuffer); err != nil {
+		return false, fmt.Errorf("enlarge send buffer: %w", err)
+	}
+	err = s.commit()
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY), err
+}
