@@ -107,7 +107,7 @@ func (l *Layers) Unpack(ctx context.Context, chainID string, archive io.Reader, 
 }
 
 func (l *Layers) unpack(ctx context.Context, name string, archive io.Reader, lower []string) (err error) {
-	tmp, err := l.reserve(name)
+	tmp, err := l.reserve(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (l *Layers) Remove(chainID string) error {
 	if !l.Has(name) {
 		return nil
 	}
-	tmp, err := l.reserve(name)
+	tmp, err := l.reserve(context.Background(), name)
 	if err != nil {
 		return fmt.Errorf("remove layer %.12s: %w", name, err)
 	}
@@ -195,7 +195,7 @@ func (l *Layers) Sweep() error {
 
 // reserve takes the temporary folder of a layer, and waits for whoever has it. It belongs to the caller until it is closed:
 // the folder itself is what is locked, so that no lock is left when it becomes the layer.
-func (l *Layers) reserve(name string) (*inroot.Root, error) {
+func (l *Layers) reserve(ctx context.Context, name string) (*inroot.Root, error) {
 	path := filepath.Join(l.dir, tmpPrefix+name)
 	for {
 		if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
@@ -208,7 +208,7 @@ func (l *Layers) reserve(name string) (*inroot.Root, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := flock(tmp); err != nil {
+		if err := lock(ctx, tmp); err != nil {
 			tmp.Close()
 			return nil, err
 		}
@@ -219,12 +219,29 @@ func (l *Layers) reserve(name string) (*inroot.Root, error) {
 	}
 }
 
-func flock(r *inroot.Root) error {
-	for {
-		err := unix.Flock(r.Fd(), unix.LOCK_EX)
-		if !errors.Is(err, unix.EINTR) {
-			return os.NewSyscallError("flock", err)
+// lock waits for a flock(2), and no longer than the context.
+func lock(ctx context.Context, r *inroot.Root) error {
+	if unix.Flock(r.Fd(), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		return nil
+	}
+	fd, err := unix.FcntlInt(uintptr(r.Fd()), unix.F_DUPFD_CLOEXEC, 0) // the same lock, for the goroutine alone to close
+	if err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	locked := make(chan error, 1)
+	go func() {
+		defer unix.Close(fd)
+		err := unix.Flock(fd, unix.LOCK_EX)
+		for errors.Is(err, unix.EINTR) {
+			err = unix.Flock(fd, unix.LOCK_EX)
 		}
+		locked <- os.NewSyscallError("flock", err)
+	}()
+	select {
+	case err := <-locked:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -48,7 +47,7 @@ func attributesAt(parent *os.File, base string, h *tar.Header) error {
 		return &os.PathError{Op: "chown", Path: base, Err: err}
 	}
 	if h.Typeflag != tar.TypeSymlink {
-		if err := chmodAt(parent, base, uint32(h.Mode)&0o7777); err != nil {
+		if err := inroot.Chmod(parent, base, uint32(h.Mode)&0o7777); err != nil {
 			return err
 		}
 	}
@@ -58,19 +57,6 @@ func attributesAt(parent *os.File, base string, h *tar.Header) error {
 		return err
 	}
 	return setTimes(parent, base, h)
-}
-
-// chmodAt changes the mode of what is no symbolic link. fchmodat(2) without following came with Linux 6.6 only.
-func chmodAt(parent *os.File, base string, mode uint32) error {
-	fd, err := unix.Openat(int(parent.Fd()), base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: base, Err: err}
-	}
-	defer unix.Close(fd)
-	if err := unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode); err != nil {
-		return &os.PathError{Op: "chmod", Path: base, Err: err}
-	}
-	return nil
 }
 
 // owner checks the IDs. 2^32-1 means "leave as it is" to chown(2).
