@@ -10,6 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// openHierarchies makes the cgroups module open its handle of /sys/fs/cgroup, which it keeps for good, in the mount namespace
+// of the process. Opened on the thread that calls Create, it would be of a mount namespace that ends with that thread.
+func openHierarchies() {
+	done := make(chan struct{})
+	go func() { // on another thread: that of Create is locked
+		defer close(done)
+		if f, err := cgroups.OpenFile("/sys/fs/cgroup", ".", unix.O_PATH); err == nil {
+			f.Close()
+		}
+	}()
+	<-done
+}
+
 // cgroup opens the container's cgroup in all hierarchies, whether it exists or not.
 func (r record) cgroup() (cgroups.Manager, error) {
 	m, err := manager.New(&cgroups.Cgroup{Path: r.Cgroup, Resources: &cgroups.Resources{}})

@@ -28,6 +28,7 @@ type Created struct {
 // On error nothing is left behind. It is a *StartError if only the program is at fault. Else the caller has to call Destroy,
 // whether it calls Release or not: an init that is not released waits for ever.
 func Create(c Config, io Stdio) (_ *Created, err error) {
+	openHierarchies()
 	h, err := thisHost(c)
 	if err != nil {
 		return nil, err
