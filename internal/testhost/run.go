@@ -26,8 +26,8 @@ type Host struct {
 	RunRoot string // its run root, below /run
 }
 
-// Run runs f in a host of its own, and fails t if f fails there or leaves a cgroup behind. It needs root and skips the test
-// otherwise. Tests that call t.Parallel before it run side by side.
+// Run runs f in a host of its own, and fails t if f fails there or leaves a cgroup behind. It needs root, and skips the test
+// without it and with -short. Tests that call t.Parallel before it run side by side.
 //
 // Everything that the test function does outside of f is done twice: here, and in the host.
 func Run(t *testing.T, f func(t *testing.T, h *Host)) {
@@ -40,8 +40,8 @@ func Run(t *testing.T, f func(t *testing.T, h *Host)) {
 		f(t, &h)
 		return
 	}
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to make a host")
+	if os.Geteuid() != 0 || testing.Short() {
+		t.Skip("makes a host: needs root, and no -short")
 	}
 	h := makeHost(t)
 	if err := h.run(t); err != nil {
@@ -167,4 +167,10 @@ func quotePattern(name string) string {
 		b.WriteRune(r)
 	}
 	return b.String()
+}
+
+// Inside tells whether the process runs a test in a host.
+func Inside() bool {
+	_, inside := os.LookupEnv(envHost)
+	return inside
 }

@@ -71,7 +71,7 @@ func TestHostHasFilesOfItsOwn(t *testing.T) {
 		run(t, "mount", "-t", "overlay", "overlay", "-o",
 			"lowerdir="+h.Root+"/lower,upperdir="+h.Root+"/upper,workdir="+h.Root+"/work", h.Root+"/merged")
 	})
-	if _, inside := os.LookupEnv("CTR_TESTHOST"); inside {
+	if testhost.Inside() {
 		return
 	}
 	after, err := os.ReadFile("/etc/hostname")

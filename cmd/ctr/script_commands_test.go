@@ -1,0 +1,105 @@
+package main_test
+
+import (
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"ctr/internal/testhost"
+)
+
+// patience is how long a script waits for what must come: far longer than it takes, on a busy machine.
+const patience = 60 * time.Second
+
+var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"census":      cmdCensus,
+	"dnsupstream": cmdDNSUpstream,
+	"images":      cmdImages,
+	"outside":     cmdOutside,
+	"pty":         cmdPty,
+	"waitfor":     cmdWaitfor,
+}
+
+// saved holds what "census save" noted, by host.
+var saved = map[*testhost.Host]testhost.Census{}
+
+func cmdCensus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: census save|check")
+	}
+	h := host(ts)
+	switch args[0] {
+	case "save":
+		census, err := h.Census()
+		ts.Check(err)
+		saved[h] = census
+	case "check":
+		if saved[h] == nil {
+			ts.Fatalf("census check without census save")
+		}
+		if diff := settled(h, saved[h]); diff != "" {
+			ts.Fatalf("the host changed:\n%s", diff)
+		}
+	default:
+		ts.Fatalf("usage: census save|check")
+	}
+}
+
+// settled returns how the host differs from the census. It waits a while for there to be no difference: the kernel takes a
+// namespace and its links down some milliseconds after the last process in it has ended.
+func settled(h *testhost.Host, want testhost.Census) string {
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		now, err := h.Census()
+		if err != nil {
+			return err.Error()
+		}
+		diff := now.Diff(want)
+		if diff == "" || time.Now().After(deadline) {
+			return diff
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func cmdImages(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: images NAME...")
+	}
+	for _, name := range args {
+		if _, err := os.Stat("../../hack/images/" + name); err != nil {
+			ts.Fatalf("no test image %q", name)
+		}
+	}
+	ts.Check(useImages(host(ts), "large"))
+}
+
+func cmdOutside(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: outside NAME PREFIX")
+	}
+	prefix, err := netip.ParsePrefix(args[1])
+	ts.Check(err)
+	o, err := host(ts).Outside(args[0], prefix)
+	ts.Check(err)
+	ts.Setenv(o.Name, o.Path)
+}
+
+func cmdWaitfor(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 0 {
+		ts.Fatalf("usage: [!] waitfor COMMAND...")
+	}
+	deadline := time.Now().Add(patience)
+	for {
+		err := ts.Exec(args[0], args[1:]...)
+		if (err == nil) != neg {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%q: still %v after %v", args, err, patience)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}

@@ -1,0 +1,115 @@
+package main_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"ctr/internal/testhost"
+)
+
+var update = flag.Bool("update", false, "write what commands print now into the scripts that compare it")
+
+// TestScripts runs testdata/*.txtar, each in a host of its own, with the static binary that users get (CTR_BIN, or bin/ctr,
+// which is built then). After each script the installation is reset, and the host must be as it was.
+//
+// Besides testscript's commands there are:
+//
+//	images NAME...            have these test images instead of busybox alone: toolbox, db
+//	waitfor COMMAND...        repeat the command until it succeeds
+//	pty FILE COMMAND...       run the command on a terminal and talk to it as FILE says: see cmdPty
+//	census save|check         note what there is in the host; check that nothing was added or lost since
+//	outside NAME PREFIX       make a neighbour; $NAME is the path of its network namespace, for nsenter --net
+//	dnsupstream ADDRESS FILE  start a DNS server that knows the records in FILE and counts what it is asked: see cmdDNSUpstream
+//
+// $resolver is the address of the host's name server. The condition [cmd:NAME] tells whether the machine has a command.
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	if !testhost.Inside() && os.Geteuid() == 0 && !testing.Short() {
+		prepare(t)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			testhost.Run(t, func(t *testing.T, h *testhost.Host) { runScript(t, h, file) })
+		})
+	}
+}
+
+// runScript runs one script in the host.
+func runScript(t *testing.T, h *testhost.Host, file string) {
+	before, err := h.Census()
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.RunT(serial{t}, testscript.Params{
+		Files:               []string{file},
+		Setup:               func(env *testscript.Env) error { return setUp(env, h) },
+		Cmds:                commands,
+		Condition:           condition,
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+	reset := exec.Command(os.Getenv("CTR_BIN"), "system", "reset", "--force")
+	if out, err := reset.CombinedOutput(); err != nil {
+		t.Errorf("%s: %v\n%s", reset, err, out)
+	}
+	if diff := settled(h, before); diff != "" {
+		t.Errorf("the script, and system reset after it, left behind:\n%s", diff)
+	}
+}
+
+// serial runs the one script of a host as part of the test that made the host, not as a parallel test below it.
+type serial struct{ *testing.T }
+
+func (s serial) Run(_ string, f func(testscript.T)) { f(s) }
+func (s serial) Parallel()                          {}
+func (s serial) Verbose() bool                      { return testing.Verbose() }
+
+// setUp gives the script its environment and the busybox image.
+func setUp(env *testscript.Env, h *testhost.Host) error {
+	env.Values[hostKey{}] = h
+	bin := filepath.Join(env.WorkDir, ".bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		return err
+	}
+	if err := os.Symlink(os.Getenv("CTR_BIN"), filepath.Join(bin, "ctr")); err != nil {
+		return err
+	}
+	env.Setenv("PATH", bin+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("CTR_ROOT", h.Root)
+	env.Setenv("CTR_RUN_ROOT", h.RunRoot)
+	env.Setenv("resolver", testhost.ResolverAddress)
+	return useImages(h, "busybox")
+}
+
+// hostKey is the key of the script's *testhost.Host among its values.
+type hostKey struct{}
+
+func host(ts *testscript.TestScript) *testhost.Host {
+	h, ok := ts.Value(hostKey{}).(*testhost.Host)
+	if !ok {
+		ts.Fatalf("the script has no host")
+	}
+	return h
+}
+
+func condition(cond string) (bool, error) {
+	name, ok := strings.CutPrefix(cond, "cmd:")
+	if !ok {
+		return false, fmt.Errorf("unknown condition %q", cond)
+	}
+	_, err := exec.LookPath(name)
+	return err == nil, nil
+}
