@@ -46,8 +46,7 @@ func (s *Store) collect() error {
 	return errors.Join(s.sweepBlobs(needed), s.sweepIngest(), s.sweepIndex())
 }
 
-// needed returns the digests of the blobs that the names lead to. If one cannot be followed nothing may be removed: what a
-// damaged image still needs is not known.
+// needed returns the digests of the blobs that the names lead to. If one cannot be read now, nothing may be removed.
 func (s *Store) needed(index v1.Index) (map[string]bool, error) {
 	needed := make(map[string]bool)
 	for _, d := range index.Manifests {
@@ -68,17 +67,17 @@ func (s *Store) mark(needed map[string]bool, d v1.Descriptor, depth int) error {
 	}
 	needed[d.Digest.String()] = true
 	data, err := s.document(context.Background(), d)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, ErrInvalid) {
+		return nil // an image that is damaged beyond use; what it had is fetched again when it is pulled again
 	}
 	if err != nil {
 		return err
 	}
-	isIndex, err := isIndex(data, d.MediaType)
+	list, err := isIndex(data, d.MediaType)
 	if err != nil {
-		return err
+		return nil //nolint:nilerr // as above
 	}
-	if isIndex {
+	if list {
 		var i v1.Index
 		if err := unmarshal(data, &i); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -34,6 +35,8 @@ const (
 // returns has been checked against the descriptor's digest and size.
 type documents interface {
 	document(ctx context.Context, d v1.Descriptor) ([]byte, error)
+	// has tells whether the blob may be there. An archive may hold fewer platforms than its index names.
+	has(d v1.Descriptor) bool
 }
 
 // checkDescriptor refuses what cannot be a blob of ours, before anything is read or named after it.
@@ -153,7 +156,8 @@ func resolve(ctx context.Context, src documents, d v1.Descriptor, p v1.Platform)
 		if err := unmarshal(data, &i); err != nil {
 			return v1.Descriptor{}, nil, fmt.Errorf("read %s: %w", d.Digest, err)
 		}
-		if d, err = choose(i.Manifests, p); err != nil {
+		have := slices.DeleteFunc(i.Manifests, func(d v1.Descriptor) bool { return checkDescriptor(d) == nil && !src.has(d) })
+		if d, err = choose(have, p); err != nil {
 			return v1.Descriptor{}, nil, err
 		}
 		if err := checkDescriptor(d); err != nil {

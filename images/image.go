@@ -33,6 +33,15 @@ type Layer struct {
 	Size      int64 // bytes of the blob
 }
 
+// chains returns the chain IDs of the layers.
+func (i Image) chains() []string {
+	ids := make([]string, len(i.Layers))
+	for n, l := range i.Layers {
+		ids[n] = l.ChainID
+	}
+	return ids
+}
+
 // layersOf joins a manifest's layers with the configuration's DiffIDs, which checkManifest found to be as many.
 func layersOf(m v1.Manifest, c Config) []Layer {
 	chain := identity.ChainIDs(append(c.RootFS.DiffIDs[:0:0], c.RootFS.DiffIDs...))

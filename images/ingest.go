@@ -84,6 +84,16 @@ func (b *blob) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// rewind forgets what was written.
+func (b *blob) rewind() error {
+	b.hash.Reset()
+	b.size = 0
+	if _, err := b.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return b.file.Truncate(0)
+}
+
 func (b *blob) digest() string { return sum(b.hash) }
 
 // discard removes the bytes. It does nothing after commit.
@@ -130,19 +140,6 @@ func (in *ingest) put(data []byte, mediaType string) (v1.Descriptor, error) {
 	}
 	defer b.discard()
 	if _, err := b.Write(data); err != nil {
-		return v1.Descriptor{}, fmt.Errorf("store blob: %w", err)
-	}
-	return in.commit(b, mediaType)
-}
-
-// copy stores what r yields, as it is.
-func (in *ingest) copy(r io.Reader, mediaType string) (v1.Descriptor, error) {
-	b, err := in.create()
-	if err != nil {
-		return v1.Descriptor{}, err
-	}
-	defer b.discard()
-	if _, err := io.Copy(b, r); err != nil {
 		return v1.Descriptor{}, fmt.Errorf("store blob: %w", err)
 	}
 	return in.commit(b, mediaType)

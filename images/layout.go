@@ -43,8 +43,8 @@ func (s *Store) blobPath(digest string) string {
 	return s.path(blobsDir + "/" + hex)
 }
 
-// hasBlob tells whether the blob is here and whole.
-func (s *Store) hasBlob(d v1.Descriptor) bool {
+// has implements documents: the blob is here, with all of its bytes.
+func (s *Store) has(d v1.Descriptor) bool {
 	info, err := os.Lstat(s.blobPath(d.Digest.String()))
 	return err == nil && info.Mode().IsRegular() && info.Size() == d.Size
 }

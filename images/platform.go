@@ -105,6 +105,7 @@ func suits(d v1.Descriptor, want v1.Platform) int {
 	return 0
 }
 
+// hostPlatform is this machine's.
 func hostPlatform() v1.Platform {
 	return normalize(v1.Platform{OS: "linux", Architecture: runtime.GOARCH})
 }

@@ -49,18 +49,24 @@ func (s *Store) Find(ref string) (Image, error) {
 	return s.image(index, id)
 }
 
-// List returns all images, the newest first.
+// List returns all images, the newest first. An image that is damaged has only its ID and names, so that it can be removed.
 func (s *Store) List() ([]Image, error) {
 	index, err := s.readIndex()
 	if err != nil {
 		return nil, err
 	}
+	images := s.images(index)
+	slices.SortStableFunc(images, func(a, b Image) int { return b.Created.Compare(a.Created) })
+	return images, nil
+}
+
+func (s *Store) images(index v1.Index) []Image {
 	var images []Image
 	seen := make(map[string]bool)
 	for _, d := range index.Manifests {
 		id, err := s.idOf(d)
 		if err != nil {
-			return nil, err
+			id = d.Digest.String() // all that is known of an entry that another program wrote and whose manifest is gone
 		}
 		if seen[id] {
 			continue
@@ -68,12 +74,12 @@ func (s *Store) List() ([]Image, error) {
 		seen[id] = true
 		i, err := s.image(index, id)
 		if err != nil {
-			return nil, err
+			i = Image{ID: id, Digest: d.Digest.String()}
+			s.addNames(&i, index)
 		}
 		images = append(images, i)
 	}
-	slices.SortStableFunc(images, func(a, b Image) int { return b.Created.Compare(a.Created) })
-	return images, nil
+	return images
 }
 
 // Tag gives the image that src names the name dst too, taking it from whichever image had it.
@@ -141,10 +147,7 @@ func (s *Store) byPrefix(index v1.Index, digits string) (string, error) {
 	found := ""
 	for _, d := range index.Manifests {
 		id, err := s.idOf(d)
-		if err != nil {
-			return "", err
-		}
-		if !strings.HasPrefix(id, "sha256:"+digits) || id == found {
+		if err != nil || !strings.HasPrefix(id, "sha256:"+digits) || id == found {
 			continue
 		}
 		if found != "" {
@@ -161,7 +164,10 @@ func (s *Store) idOf(d v1.Descriptor) (string, error) {
 		return id, nil
 	}
 	m, _, err := s.manifest(d)
-	return m.Config.Digest.String(), err
+	if err != nil {
+		return "", err
+	}
+	return m.Config.Digest.String(), nil
 }
 
 // entryOf returns the entry whose manifest stands for the image.
@@ -215,11 +221,13 @@ func (s *Store) image(index v1.Index, id string) (Image, error) {
 	for _, l := range i.Layers {
 		i.Size += l.Size
 	}
-	for _, e := range index.Manifests {
-		name, ok := nameOf(e)
-		if have, err := s.idOf(e); !ok || err != nil || have != id {
-			continue
-		}
+	s.addNames(&i, index)
+	return i, nil
+}
+
+// addNames looks up what the image is called.
+func (s *Store) addNames(i *Image, index v1.Index) {
+	for _, name := range s.namesOf(index, i.ID) {
 		if name.Digest != "" {
 			i.RepoDigests = append(i.RepoDigests, name.Familiar())
 		} else {
@@ -228,7 +236,6 @@ func (s *Store) image(index v1.Index, id string) (Image, error) {
 	}
 	slices.Sort(i.Names)
 	slices.Sort(i.RepoDigests)
-	return i, nil
 }
 
 // document implements documents. The hash is checked at every reading: it costs microseconds and a damaged disk is told
