@@ -1,11 +1,32 @@
 package attach
 
-import "io"
+import (
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // Size is the size of a terminal, in characters.
 type Size struct {
 	Width  uint16 `json:"width"`
 	Height uint16 `json:"height"`
+}
+
+// SetSize gives a terminal a size, by its master (ioctl_tty(2), TIOCSWINSZ). Who runs in it gets SIGWINCH.
+func SetSize(pty *os.File, s Size) error {
+	conn, err := pty.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = conn.Control(func(fd uintptr) {
+		failed = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: s.Height, Col: s.Width})
+	})
+	if err != nil {
+		return err
+	}
+	return failed
 }
 
 // Streams are the caller's ends of a program's standard streams.

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"strings"
 	"time"
 
 	"ctr/network"
@@ -199,3 +200,11 @@ type HealthCheck struct {
 	StartInterval time.Duration `json:"startInterval,omitempty"`
 	Retries       int           `json:"retries,omitempty"`
 }
+
+// Container returns the ID of the container whose namespace is shared; before Create has resolved it, what the user typed.
+func (m Mode) Container() (id string, ok bool) {
+	return strings.CutPrefix(string(m), string(ModeContainer))
+}
+
+// Path returns the path of the namespace that is joined.
+func (m Mode) Path() (path string, ok bool) { return strings.CutPrefix(string(m), string(ModePath)) }

@@ -2,7 +2,13 @@ package container
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"time"
+
+	"ctr/internal/durable"
+	"ctr/internal/proc"
 )
 
 // Status is one word for what a container does now, as Docker spells it.
@@ -18,6 +24,10 @@ const (
 	Exited     Status = "exited"
 	Dead       Status = "dead"
 )
+
+// ExitUnknown is the exit code of a container whose end nobody saw, because the machine or its monitor went first. Docker
+// reports the same.
+const ExitUnknown = 255
 
 // State is what a container does now. It is derived from the kernel and the records at each call, never kept.
 type State struct {
@@ -36,10 +46,161 @@ type State struct {
 // Running tells whether the container has a process, paused or not.
 func (s State) Running() bool { return s.Status == Running || s.Status == Paused }
 
-// The errors that callers tell apart.
-var (
-	ErrNotFound   = errors.New("no such container")
-	ErrNameInUse  = errors.New("name is already in use")
-	ErrNotRunning = errors.New("container is not running")
-	ErrRunning    = errors.New("container is running")
-)
+// ExitVersion is the version of exit.json that this program writes.
+const ExitVersion = 1
+
+// Exit is exit.json: the last run of a container. It is written when a run begins, without an end, and again when it ends.
+type Exit struct {
+	Version    int       `json:"version"`
+	StartedAt  time.Time `json:"startedAt,omitzero"`
+	FinishedAt time.Time `json:"finishedAt,omitzero"`
+	ExitCode   int       `json:"exitCode"`
+	Error      string    `json:"error,omitempty"`
+	OOMKilled  bool      `json:"oomKilled,omitempty"`
+	Restarts   int       `json:"restarts,omitempty"`
+	// Stopped says that the user ended it: a restart policy does not bring it back.
+	Stopped bool `json:"stopped,omitempty"`
+}
+
+// MonitorVersion is the version of monitor.json that this program writes.
+const MonitorVersion = 1
+
+// Monitor is monitor.json: who keeps a running container.
+type Monitor struct {
+	Version    int       `json:"version"`
+	Monitor    proc.ID   `json:"monitor"`
+	Init       proc.ID   `json:"init"` // zero until there is one
+	StartedAt  time.Time `json:"startedAt,omitzero"`
+	Freezer    string    `json:"freezer,omitempty"` // the file that says whether it is paused
+	Restarting bool      `json:"restarting,omitempty"`
+	// Lingering says that the container has ended, and its monitor only keeps the sandbox for others who joined it.
+	Lingering bool `json:"lingering,omitempty"`
+	Restarts  int  `json:"restarts,omitempty"`
+	NetNSFd   int  `json:"netnsFd,omitempty"` // the monitor's descriptor of the network namespace
+}
+
+// ReadMonitor returns the record of who keeps the container; os.ErrNotExist if nobody does.
+func (c *Container) ReadMonitor() (Monitor, error) {
+	var m Monitor
+	err := durable.ReadJSON(filepath.Join(c.RunDir, monitorFile), &m)
+	return m, err
+}
+
+// WriteMonitor replaces that record. Only the monitor writes it.
+func (c *Container) WriteMonitor(m Monitor) error {
+	m.Version = MonitorVersion
+	return durable.WriteJSON(filepath.Join(c.RunDir, monitorFile), m, durable.NoFsync)
+}
+
+// ReadExit returns the record of the last run; os.ErrNotExist if there was none.
+func (c *Container) ReadExit() (Exit, error) {
+	var e Exit
+	err := durable.ReadJSON(filepath.Join(c.Dir, exitFile), &e)
+	return e, err
+}
+
+// WriteExit replaces that record. Only who holds the container's lock writes it.
+func (c *Container) WriteExit(e Exit) error {
+	e.Version = ExitVersion
+	return durable.WriteJSON(filepath.Join(c.Dir, exitFile), e, durable.NoFsync)
+}
+
+// State tells what the container does now. A record that cannot be read makes it Dead, with the reason in Error.
+func (c *Container) State() State {
+	exit, err := c.ReadExit()
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return State{Status: Dead, Error: err.Error()}
+	}
+	ran := err == nil
+	m, err := c.ReadMonitor()
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return State{Status: Dead, Error: err.Error()}
+	}
+	if err == nil {
+		if s, ok := c.liveState(m, exit); ok {
+			return s
+		}
+	}
+	switch {
+	case !ran:
+		return State{Status: Created}
+	case exit.FinishedAt.IsZero() && exit.Error == "":
+		// It began and nobody saw the end.
+		return State{Status: Exited, ExitCode: ExitUnknown, StartedAt: exit.StartedAt, Restarts: exit.Restarts,
+			Error: "exit code unknown: its monitor or the machine went first"}
+	}
+	s := State{
+		Status: Exited, ExitCode: exit.ExitCode, StartedAt: exit.StartedAt, FinishedAt: exit.FinishedAt,
+		Error: exit.Error, OOMKilled: exit.OOMKilled, Restarts: exit.Restarts,
+	}
+	if exit.StartedAt.IsZero() {
+		s.Status = Created // every start has failed: Docker leaves it created
+	}
+	return s
+}
+
+// liveState is the state while there is a live init or a monitor that will start one again.
+func (c *Container) liveState(m Monitor, exit Exit) (State, bool) {
+	switch {
+	case m.Init.Alive():
+		s := State{
+			Status: Running, PID: m.Init.PID, StartedAt: m.StartedAt, Restarts: m.Restarts,
+			Orphaned: !m.Monitor.Alive(),
+		}
+		if m.StartedAt.IsZero() { // created by libcontainer, its program not yet released
+			return State{Status: Created}, true
+		}
+		if frozen(m.Freezer) {
+			s.Status = Paused
+		}
+		return s, true
+	case m.Restarting && m.Monitor.Alive():
+		return State{
+			Status: Restarting, ExitCode: exit.ExitCode, StartedAt: exit.StartedAt, FinishedAt: exit.FinishedAt,
+			Restarts: m.Restarts,
+		}, true
+	}
+	return State{}, false
+}
+
+// frozen reads freezer.state (cgroup v1) or cgroup.freeze (v2).
+func frozen(file string) bool {
+	if file == "" {
+		return false
+	}
+	b, err := os.ReadFile(file)
+	return err == nil && len(b) > 0 && (b[0] == 'F' || b[0] == '1')
+}
+
+// RequireRunning returns ErrNotRunning, in Docker's words, unless the container runs.
+func (c *Container) RequireRunning() (State, error) {
+	s := c.State()
+	if !s.Running() {
+		return s, &notRunningError{c.ID}
+	}
+	return s, nil
+}
+
+type notRunningError struct{ id string }
+
+func (e *notRunningError) Error() string { return fmt.Sprintf("container %s is not running", e.id) }
+func (e *notRunningError) Unwrap() error { return ErrNotRunning }
+
+// AskStop records that the user wants the container to end and not to be started again by its policy. It is undone by the
+// next start.
+func (c *Container) AskStop() error {
+	f, err := os.OpenFile(filepath.Join(c.RunDir, stopFile), os.O_CREATE|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // it has just ended
+	}
+	if err != nil {
+		return fmt.Errorf("ask container to stop: %w", err)
+	}
+	return f.Close()
+}
+
+// StopAsked tells whether AskStop was called in this life of the container.
+func (c *Container) StopAsked() bool {
+	_, err := os.Lstat(filepath.Join(c.RunDir, stopFile))
+	return err == nil
+}

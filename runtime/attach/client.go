@@ -1,0 +1,160 @@
+package attach
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync"
+)
+
+// ErrKeeperGone is returned when the connection ended without an exit code: the process that kept the container was killed.
+var ErrKeeperGone = errors.New("the container's monitor has gone; the container may still run")
+
+// Client is the looker's side of a connection.
+type Client struct {
+	conn *Conn
+	s    Streams
+
+	mu     sync.Mutex // writers: stdin and resize
+	detach chan struct{}
+}
+
+// NewClient says hello on a connection. The connection belongs to the client from then on.
+func NewClient(conn *Conn, s Streams) (*Client, error) {
+	c := &Client{conn: conn, s: s, detach: make(chan struct{})}
+	err := conn.SendJSON(Hello, Request{Version: 1, Stdin: s.Stdin != nil, Stdout: s.Stdout != nil, Stderr: s.Stderr != nil})
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close leaves without waiting.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Wait relays until the program has ended and all its output is written, or the user types the detach keys. An error of
+// writing to the caller's stdout or stderr ends it too. The connection is closed.
+func (c *Client) Wait() (Result, error) {
+	defer c.conn.Close()
+	if c.s.Stdin != nil {
+		go c.sendStdin()
+	}
+	if c.s.Resize != nil {
+		go c.sendSizes()
+	}
+	type end struct {
+		r   Result
+		err error
+	}
+	ended := make(chan end, 1)
+	go func() {
+		r, err := c.receive()
+		ended <- end{r, err}
+	}()
+	select {
+	case e := <-ended:
+		return e.r, e.err
+	case <-c.detach:
+		return Result{Detached: true}, nil
+	}
+}
+
+func (c *Client) receive() (Result, error) {
+	for {
+		kind, payload, err := c.conn.Receive()
+		if errors.Is(err, io.EOF) {
+			return Result{}, ErrKeeperGone
+		}
+		if err != nil {
+			return Result{}, err
+		}
+		switch kind {
+		case Stdout:
+			err = write(c.s.Stdout, payload)
+		case Stderr:
+			err = write(c.s.Stderr, payload)
+		case Exit:
+			if code, ok := decodeExit(payload); ok {
+				return Result{ExitCode: code}, nil
+			}
+		}
+		if err != nil {
+			return Result{}, err
+		}
+	}
+}
+
+func write(w io.Writer, p []byte) error {
+	if w == nil {
+		return nil
+	}
+	_, err := w.Write(p)
+	return err
+}
+
+func (c *Client) send(k Kind, p []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn.Send(k, p)
+}
+
+// sendStdin passes on what the user types until it ends, the connection does, or the detach keys come.
+func (c *Client) sendStdin() {
+	keys := detacher{keys: c.s.DetachKeys}
+	buf := make([]byte, MaxPayload-len(c.s.DetachKeys))
+	for {
+		n, err := c.s.Stdin.Read(buf)
+		data, detached := keys.filter(buf[:n])
+		if len(data) > 0 && c.send(Stdin, data) != nil {
+			return
+		}
+		if detached {
+			close(c.detach)
+			return
+		}
+		if err != nil {
+			c.send(StdinEOF, nil)
+			return
+		}
+	}
+}
+
+func (c *Client) sendSizes() {
+	for size := range c.s.Resize {
+		if c.send(Resize, encodeSize(size)) != nil {
+			return
+		}
+	}
+}
+
+// detacher finds the detach keys in what the user types. Keys that begin the sequence are held back until it is clear that
+// they do not complete it.
+type detacher struct {
+	keys []byte
+	held int // how many of keys have been typed
+}
+
+// filter returns what is to be sent of p, and whether the sequence is complete. The returned slice may be a new one.
+func (d *detacher) filter(p []byte) (out []byte, detached bool) {
+	if len(d.keys) == 0 || (d.held == 0 && bytes.IndexByte(p, d.keys[0]) < 0) {
+		return p, false
+	}
+	out = make([]byte, 0, len(p)+d.held)
+	for _, b := range p {
+		if b != d.keys[d.held] {
+			out = append(out, d.keys[:d.held]...)
+			d.held = 0
+			if b != d.keys[0] {
+				out = append(out, b)
+				continue
+			}
+		}
+		d.held++
+		if d.held == len(d.keys) {
+			d.held = 0
+			return out, true
+		}
+	}
+	return out, false
+}

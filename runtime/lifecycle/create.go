@@ -1,0 +1,180 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"ctr/images"
+	"ctr/network"
+	"ctr/rootfs"
+	"ctr/runtime/container"
+	"ctr/runtime/volume"
+)
+
+// Create makes a container of what the user asked for. The spec is as the flags gave it: networks by name, "container:NAME"
+// unresolved, what the image says left out; ID and time are chosen here. It returns *container.ConflictError if the name is
+// taken. On error nothing is left behind but, perhaps, the image that was pulled.
+func (in *Installation) Create(ctx context.Context, spec container.Spec, opts CreateOptions) (*container.Container, error) {
+	spec.Version, spec.ID, spec.Created = container.SpecVersion, container.NewID(), time.Now()
+	if err := container.ValidateName(spec.Name); err != nil {
+		return nil, err
+	}
+	if err := in.resolveNetwork(&spec); err != nil {
+		return nil, err
+	}
+	if err := in.resolveNamespaces(&spec.Namespaces); err != nil {
+		return nil, err
+	}
+	if spec.Rootfs.Dir == "" {
+		image, err := in.findImage(ctx, spec.Image.Ref, opts)
+		if err != nil {
+			return nil, err
+		}
+		if err := applyImage(&spec, image); err != nil {
+			return nil, err
+		}
+		if err := in.unpack(ctx, image); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkSpec(&spec); err != nil {
+		return nil, err
+	}
+	return in.Containers.Create(spec, in.fill)
+}
+
+// fill makes the writable layer of a container.
+func (in *Installation) fill(c *container.Container) error {
+	if c.Rootfs.Dir != "" {
+		return nil
+	}
+	for _, dir := range []string{c.UpperDir(), c.WorkDirPath()} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return fmt.Errorf("make writable layer: %w", err)
+		}
+	}
+	lower := make([]string, len(c.Rootfs.Layers))
+	for i, id := range c.Rootfs.Layers {
+		lower[i] = in.Layers.Path(id)
+	}
+	return rootfs.PrepareInitLayer(c.UpperDir(), lower...)
+}
+
+// findImage returns the image that the user means, and asks the registry as far as they allow.
+func (in *Installation) findImage(ctx context.Context, ref string, opts CreateOptions) (images.Image, error) {
+	if opts.Pull != PullAlways {
+		image, err := in.Images.Find(ref)
+		if !errors.Is(err, images.ErrNotFound) {
+			return image, err
+		}
+		if opts.Pull == PullNever {
+			return image, fmt.Errorf("%w: %s", ErrUnknownImage, ref)
+		}
+		if opts.Notice != nil {
+			name, err := images.ParseReference(ref)
+			if err != nil {
+				return image, err
+			}
+			opts.Notice(fmt.Sprintf("Unable to find image '%s' locally", name.WithDefaultTag().Familiar()))
+		}
+	}
+	return in.Images.Pull(ctx, ref, images.PullOptions{Platform: opts.Platform, Progress: opts.Progress})
+}
+
+// unpack makes sure that all layers of the image are there.
+func (in *Installation) unpack(ctx context.Context, image images.Image) error {
+	var below []string
+	for _, layer := range image.Layers {
+		if !in.Layers.Has(layer.ChainID) {
+			if err := in.unpackLayer(ctx, layer, below); err != nil {
+				return fmt.Errorf("unpack layer %s: %w", container.Short(strings.TrimPrefix(layer.Digest, "sha256:")), err)
+			}
+		}
+		below = append(below, layer.ChainID)
+	}
+	return nil
+}
+
+func (in *Installation) unpackLayer(ctx context.Context, layer images.Layer, below []string) error {
+	archive, err := in.Images.OpenLayer(ctx, layer)
+	if err != nil {
+		return err
+	}
+	defer archive.Close()
+	return in.Layers.Unpack(ctx, layer.ChainID, archive, below...)
+}
+
+// resolveNetwork puts the IDs of networks and containers in place of what the user typed.
+func (in *Installation) resolveNetwork(spec *container.Spec) error {
+	n := &spec.Network
+	if ref, ok := n.Mode.Container(); ok {
+		target, err := in.Containers.Find(ref)
+		if err != nil {
+			return err
+		}
+		n.Mode = container.ModeContainer + container.Mode(target.ID)
+		return nil
+	}
+	if n.Mode != container.ModePrivate {
+		return nil
+	}
+	if len(n.Endpoints) == 0 {
+		n.Endpoints = []network.EndpointSpec{{Network: defaultNetwork}}
+	}
+	n.Endpoints = slices.Clone(n.Endpoints)
+	for i := range n.Endpoints {
+		found, err := in.Networks.Find(n.Endpoints[i].Network)
+		if err != nil {
+			return err
+		}
+		n.Endpoints[i].Network = found.ID
+	}
+	return nil
+}
+
+// resolveNamespaces puts IDs in place of the containers' names.
+func (in *Installation) resolveNamespaces(n *container.Namespaces) error {
+	for _, mode := range []*container.Mode{&n.PID, &n.IPC, &n.UTS} {
+		ref, ok := mode.Container()
+		if !ok {
+			continue
+		}
+		target, err := in.Containers.Find(ref)
+		if err != nil {
+			return err
+		}
+		*mode = container.ModeContainer + container.Mode(target.ID)
+	}
+	return nil
+}
+
+// checkSpec refuses what cannot run, and names the volumes that the user left nameless.
+func checkSpec(spec *container.Spec) error {
+	if len(spec.Entrypoint)+len(spec.Cmd) == 0 {
+		return errors.New("no command specified")
+	}
+	if spec.Rootfs.Dir != "" {
+		info, err := os.Stat(spec.Rootfs.Dir)
+		if err != nil {
+			return fmt.Errorf("use root file system: %w", err)
+		}
+		if !info.IsDir() {
+			return fmt.Errorf("use root file system: %q is no folder", spec.Rootfs.Dir)
+		}
+	}
+	spec.Mounts = slices.Clone(spec.Mounts)
+	for i := range spec.Mounts {
+		if m := &spec.Mounts[i]; m.Type == container.MountVolume && m.Source == "" {
+			m.Source, m.Anonymous = volume.NewName(), true
+		}
+	}
+	return nil
+}
+
+// defaultNetwork is the network of a container whose user named none.
+const defaultNetwork = "bridge"

@@ -1,0 +1,110 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+
+	"ctr/rootfs"
+	"ctr/runtime/attach"
+	"ctr/runtime/container"
+	"ctr/runtime/engine"
+)
+
+// Exec runs one more program in a running container and returns its exit code. With streams it waits for the program, relaying
+// them; without, it returns as soon as the program runs, with code 0. It returns container.ErrNotRunning, or *engine.StartError
+// if the program cannot be executed.
+func (in *Installation) Exec(ctx context.Context, c *container.Container, spec ExecSpec, streams *attach.Streams) (int, error) {
+	state, err := c.RequireRunning()
+	if err != nil {
+		return 0, err
+	}
+	if state.Status == container.Paused {
+		return 0, fmt.Errorf("container %s is paused, unpause the container before exec", c.Name)
+	}
+	user, err := rootfs.LookupUser("/proc/"+strconv.Itoa(state.PID)+"/root", firstOf(spec.User, c.User), nil)
+	if err != nil {
+		return 0, err
+	}
+	cfg := engine.ExecConfig{
+		User: engine.User{UID: user.UID, GID: user.GID, Groups: user.Groups, Home: user.Home},
+		Args: spec.Args, Env: mergeEnv(c.Env, spec.Env), WorkDir: firstOf(spec.WorkDir, c.WorkDir),
+		Hostname: firstOf(c.Hostname, c.ShortID()), Privileged: spec.Privileged,
+	}
+	if streams == nil {
+		_, err := engine.Exec(in.Containers.RunRoot(), c.ID, cfg, engine.Stdio{Console: spec.TTY})
+		return 0, err
+	}
+	if spec.TTY {
+		return in.execTTY(c, cfg, streams)
+	}
+	return in.execPipes(c, cfg, streams)
+}
+
+// execTTY gives the program a terminal and relays it.
+func (in *Installation) execTTY(c *container.Container, cfg engine.ExecConfig, streams *attach.Streams) (int, error) {
+	size := firstSize(streams)
+	p, err := engine.Exec(in.Containers.RunRoot(), c.ID, cfg, engine.Stdio{Console: true, Width: size.Width, Height: size.Height})
+	if err != nil {
+		return 0, err
+	}
+	defer p.Pty.Close()
+	if streams.Stdin != nil {
+		go io.Copy(p.Pty, streams.Stdin) //nolint:errcheck // the program has gone
+	}
+	if streams.Resize != nil {
+		go func() {
+			for s := range streams.Resize {
+				attach.SetSize(p.Pty, s) //nolint:errcheck // the program has gone
+			}
+		}()
+	}
+	out := make(chan struct{})
+	go func() {
+		defer close(out)
+		io.Copy(writerOrDiscard(streams.Stdout), p.Pty) //nolint:errcheck // it ends with EIO
+	}()
+	code, err := p.Wait()
+	<-out
+	return code, err
+}
+
+// firstSize takes the size that the terminal has now.
+func firstSize(streams *attach.Streams) attach.Size {
+	if streams.Resize == nil {
+		return attach.Size{}
+	}
+	select {
+	case s := <-streams.Resize:
+		return s
+	default:
+		return attach.Size{}
+	}
+}
+
+// execPipes gives the program pipes, never our own descriptors: what it does to its terminal must not reach ours.
+func (in *Installation) execPipes(c *container.Container, cfg engine.ExecConfig, streams *attach.Streams) (int, error) {
+	pipes, err := openPipes(streams)
+	if err != nil {
+		return 0, err
+	}
+	p, err := engine.Exec(in.Containers.RunRoot(), c.ID, cfg, engine.Stdio{
+		Stdin: pipes.theirs[0], Stdout: pipes.theirs[1], Stderr: pipes.theirs[2],
+	})
+	if err != nil {
+		pipes.close()
+		return 0, err
+	}
+	pipes.relay(streams)
+	code, err := p.Wait()
+	pipes.drained.Wait()
+	return code, err
+}
+
+func writerOrDiscard(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return w
+}

@@ -1,0 +1,110 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"ctr/runtime/attach"
+	"ctr/runtime/container"
+	"ctr/runtime/monitor"
+)
+
+// Session is a container that the caller is attached to.
+type Session struct {
+	client *attach.Client
+}
+
+// Wait relays the streams until the program ends or the user detaches. With AutoRemove it returns only when the container is
+// gone.
+func (s *Session) Wait() (attach.Result, error) { return s.client.Wait() }
+
+// Close leaves the container to itself.
+func (s *Session) Close() error { return s.client.Close() }
+
+// Start starts a container that does not run. It returns when the program runs and its network works, with warnings for the
+// user. With streams the caller is attached from before the first byte of output, and gets a session; without them, none. A
+// container that runs already is left alone, and has no session. It returns *engine.StartError for a program that cannot be
+// executed. On error nothing is left of the try.
+func (in *Installation) Start(ctx context.Context, c *container.Container, streams *attach.Streams) (*Session, []string, error) {
+	lock, err := in.lockToStart(ctx, c)
+	if err != nil || lock == nil {
+		return nil, nil, err
+	}
+	defer lock.Close()
+	if err := in.recover(c); err != nil {
+		return nil, nil, fmt.Errorf("take over container %s: %w", c.Name, err)
+	}
+	if c.State().Running() {
+		return nil, nil, nil // its monitor was killed, and it goes on
+	}
+	var session *Session
+	var theirs *os.File
+	if streams != nil {
+		ours, file, err := attach.Pair()
+		if err != nil {
+			return nil, nil, err
+		}
+		theirs = file
+		defer theirs.Close()
+		client, err := attach.NewClient(ours, *streams)
+		if err != nil {
+			return nil, nil, err
+		}
+		session = &Session{client}
+	}
+	warnings, err := monitor.Spawn(ctx, in.Installation, c, lock, theirs)
+	if err != nil {
+		if session != nil {
+			session.Close()
+		}
+		return nil, nil, err
+	}
+	return session, warnings, nil
+}
+
+// lockToStart takes the container's lock; nil if the container runs, or will in a moment.
+func (in *Installation) lockToStart(ctx context.Context, c *container.Container) (*container.Lock, error) {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	for {
+		lock, err := c.TryLock()
+		if !errors.Is(err, container.ErrBusy) {
+			return lock, err
+		}
+		if c.State().Running() {
+			return nil, nil
+		}
+		// Its monitor takes it down, or another command starts it: wait for the one or the other.
+		if err := waitChange(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Attach attaches to a running container. It returns container.ErrNotRunning if it does not run.
+func (in *Installation) Attach(_ context.Context, c *container.Container, streams attach.Streams) (*Session, error) {
+	if state := c.State(); !state.Running() {
+		return nil, &cannotAttachError{state.Status}
+	} else if state.Status == container.Paused {
+		return nil, errors.New("You cannot attach to a paused container, unpause it first") //nolint:staticcheck // Docker's words
+	}
+	conn, err := attach.Dial(c.AttachPath())
+	if err != nil {
+		return nil, fmt.Errorf("attach to container %s: its monitor was killed: %w", c.Name, err)
+	}
+	client, err := attach.NewClient(conn, streams)
+	if err != nil {
+		return nil, fmt.Errorf("attach to container %s: %w", c.Name, err)
+	}
+	return &Session{client}, nil
+}
+
+type cannotAttachError struct{ status container.Status }
+
+func (e *cannotAttachError) Error() string {
+	return "You cannot attach to a stopped container, start it first"
+}
+
+func (e *cannotAttachError) Unwrap() error { return container.ErrNotRunning }

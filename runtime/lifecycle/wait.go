@@ -1,0 +1,84 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ctr/runtime/attach"
+	"ctr/runtime/container"
+)
+
+// Wait returns the exit code of a container as soon as it does not run; at once if it does not run now (0 if it never has). It never misses an end:
+// it is connected to the monitor before it looks whether the container runs.
+func (in *Installation) Wait(ctx context.Context, c *container.Container) (int, error) {
+	code, known, err := in.waitEnd(ctx, c)
+	if err != nil || known {
+		return code, err
+	}
+	return c.State().ExitCode, nil
+}
+
+// waitEnd waits until the container's present run is over and taken down. known tells whether the monitor said how it ended;
+// else the records do.
+func (in *Installation) waitEnd(ctx context.Context, c *container.Container) (code int, known bool, err error) {
+	conn, err := attach.Dial(c.AttachPath())
+	if err != nil {
+		return 0, false, in.waitOrphan(ctx, c)
+	}
+	client, err := attach.NewClient(conn, attach.Streams{})
+	if err != nil {
+		return 0, false, in.waitOrphan(ctx, c)
+	}
+	stop := context.AfterFunc(ctx, func() { client.Close() })
+	defer stop()
+	result, err := client.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return 0, false, context.Cause(ctx)
+	case errors.Is(err, attach.ErrKeeperGone):
+		return 0, false, in.waitOrphan(ctx, c)
+	}
+	return result.ExitCode, err == nil, err
+}
+
+// waitOrphan waits for the end of a container that runs without a monitor. Without a process there is nothing to wait for.
+func (in *Installation) waitOrphan(ctx context.Context, c *container.Container) error {
+	record, err := c.ReadMonitor()
+	if err != nil {
+		return nil //nolint:nilerr // no record: it does not run
+	}
+	f, err := record.Init.Open()
+	if err != nil {
+		return nil //nolint:nilerr // it has ended
+	}
+	defer f.Close()
+	return pollReadable(ctx, int(f.Fd()))
+}
+
+// pollReadable waits until a descriptor is readable: a pidfd is when its process has ended.
+func pollReadable(ctx context.Context, fd int) error {
+	for ctx.Err() == nil {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, pollSlice(ctx))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return fmt.Errorf("wait for process: %w", err)
+		case n > 0:
+			return nil
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// pollSlice is how long poll may sleep before it looks at ctx again, in milliseconds.
+func pollSlice(ctx context.Context) int {
+	slice := 100 * time.Millisecond
+	if end, ok := ctx.Deadline(); ok {
+		slice = min(slice, max(time.Until(end), 0)+time.Millisecond)
+	}
+	return int(slice.Milliseconds())
+}

@@ -1,0 +1,76 @@
+package monitor
+
+import (
+	"time"
+
+	"ctr/runtime/container"
+)
+
+// Docker's back-off: 100 ms before the first restart, twice as long before each further one, a minute at most; from the
+// beginning when the container has run for ten seconds.
+const (
+	firstDelay = 100 * time.Millisecond
+	maxDelay   = time.Minute
+	goodRun    = 10 * time.Second
+	// stopPoll is how often a monitor that waits to restart looks whether the user has stopped the container meanwhile.
+	stopPoll = 50 * time.Millisecond
+)
+
+// policy decides whether a container that has ended is started again.
+type policy struct {
+	container.RestartPolicy
+	delay    time.Duration
+	restarts int
+}
+
+// decision is what it decided.
+type decision struct {
+	restart bool
+	delay   time.Duration
+}
+
+func newPolicy(p container.RestartPolicy) *policy { return &policy{RestartPolicy: p} }
+
+// next decides after a run that began at the time and ended with the code.
+func (p *policy) next(c *container.Container, code int, began time.Time) decision {
+	if c.StopAsked() {
+		return decision{}
+	}
+	switch p.Name {
+	case "always", "unless-stopped":
+	case "on-failure":
+		if code == 0 || (p.MaxRetries > 0 && p.restarts >= p.MaxRetries) {
+			return decision{}
+		}
+	default:
+		return decision{}
+	}
+	p.restarts++
+	switch {
+	case p.delay == 0 || time.Since(began) >= goodRun:
+		p.delay = firstDelay
+	default:
+		p.delay = min(2*p.delay, maxDelay)
+	}
+	return decision{restart: true, delay: p.delay}
+}
+
+// pauseBefore waits out the delay. It tells whether to go on: not if the user stops the container meanwhile, which is then
+// taken down.
+func (m *monitor) pauseBefore(d decision) bool {
+	end := time.NewTimer(d.delay)
+	defer end.Stop()
+	look := time.NewTicker(stopPoll)
+	defer look.Stop()
+	for {
+		select {
+		case <-end.C:
+			return true
+		case <-look.C:
+			if m.c.StopAsked() {
+				m.settle()
+				return false
+			}
+		}
+	}
+}

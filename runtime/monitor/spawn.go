@@ -1,0 +1,89 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"ctr/runtime/container"
+	"ctr/runtime/installation"
+)
+
+// Spawn starts the monitor of a container, and returns when the program runs and its network works, with warnings for the
+// user, or with the error that kept it from running: *engine.StartError for a program that cannot be executed. The lock
+// stays the caller's, who closes it: the monitor has a copy. So does client, the other side's end of the first attached
+// connection; nil for none. When ctx ends Spawn returns, and the monitor goes on.
+func Spawn(ctx context.Context, in *installation.Installation, c *container.Container, lock *container.Lock, client *os.File) ([]string, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("start monitor: %w", os.NewSyscallError("socketpair", err))
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "control"), os.NewFile(uintptr(fds[1]), "control")
+	defer ours.Close()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{argv0, in.Roots.Data, in.Roots.Run, c.ID}
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.ExtraFiles = []*os.File{theirs, lock.File}
+	if client != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, client)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	leave := intoCgroup(cmd.SysProcAttr, in.CgroupParent())
+	err = cmd.Start()
+	leave()
+	theirs.Close()
+	if err != nil {
+		return nil, fmt.Errorf("start monitor: %w", err)
+	}
+	go cmd.Wait()                                                                            //nolint:errcheck // only so that no zombie stays as long as we live; its word is the reply
+	stop := context.AfterFunc(ctx, func() { unix.Shutdown(int(ours.Fd()), unix.SHUT_RDWR) }) //nolint:errcheck // it may be closed
+	defer stop()
+	r, err := receiveReply(ours)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.Warnings, r.err()
+}
+
+// monitorsCgroup holds all monitors of an installation.
+const monitorsCgroup = "monitors"
+
+// intoCgroup has the process made in the monitors' cgroup of the unified hierarchy (clone3(2), CLONE_INTO_CGROUP), where there
+// is one: it costs nothing, while a later move waits 10 ms for an RCU grace period. Without it the monitor stays in its
+// caller's. leave closes the descriptor.
+func intoCgroup(attr *syscall.SysProcAttr, parent string) (leave func()) {
+	root := unifiedRoot()
+	if root == "" {
+		return func() {}
+	}
+	dir := root + parent + "/" + monitorsCgroup
+	if err := os.MkdirAll(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return func() {}
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return func() {}
+	}
+	attr.UseCgroupFD, attr.CgroupFD = true, int(f.Fd())
+	return func() { f.Close() }
+}
+
+// unifiedRoot returns where the unified hierarchy is mounted, alone or beside those of version 1; empty if it is not.
+func unifiedRoot() string {
+	for _, dir := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		var st unix.Statfs_t
+		if unix.Statfs(dir, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC {
+			return dir
+		}
+	}
+	return ""
+}
