@@ -1,0 +1,43 @@
+package format
+
+// The listings, with Docker's columns.
+var (
+	// Containers is `ps`; its rows are of type Container.
+	Containers = Listing{
+		columns: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}",
+		heads: map[string]string{
+			"ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "CreatedAt": "CREATED AT", "RunningFor": "CREATED",
+			"Ports": "PORTS", "State": "STATE", "Status": "STATUS", "Size": "SIZE", "Names": "NAMES", "Labels": "LABELS",
+			"Mounts": "MOUNTS", "LocalVolumes": "LOCAL VOLUMES", "Networks": "NETWORKS", "Platform": "PLATFORM",
+			"HealthStatus": "HEALTH STATUS", "IPAddresses": "IP ADDRESSES",
+		},
+		quiet: "{{.ID}}",
+	}
+	// ContainersWithSize is `ps -s`.
+	ContainersWithSize = Listing{columns: Containers.columns + "\t{{.Size}}", heads: Containers.heads, quiet: Containers.quiet}
+
+	// Images is `images`; its rows are of type Image.
+	Images = Listing{
+		columns: "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
+		heads: map[string]string{
+			"Repository": "REPOSITORY", "Tag": "TAG", "ID": "IMAGE ID", "Digest": "DIGEST", "CreatedSince": "CREATED",
+			"CreatedAt": "CREATED AT", "Size": "SIZE", "VirtualSize": "SIZE", "SharedSize": "SHARED SIZE", "UniqueSize": "UNIQUE SIZE",
+			"Containers": "CONTAINERS",
+		},
+		quiet: "{{.ID}}",
+	}
+	// ImagesWithDigest is `images --digests`.
+	ImagesWithDigest = Listing{
+		columns: "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}", heads: Images.heads, quiet: Images.quiet,
+	}
+
+	// Networks is `network ls`; its rows are of type Network.
+	Networks = Listing{
+		columns: "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}",
+		heads: map[string]string{
+			"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "IPv4": "IPV4", "IPv6": "IPV6",
+			"Internal": "INTERNAL", "Labels": "LABELS", "CreatedAt": "CREATED AT",
+		},
+		quiet: "{{.ID}}",
+	}
+)

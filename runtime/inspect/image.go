@@ -1,0 +1,39 @@
+package inspect
+
+import (
+	"time"
+
+	apiimage "github.com/moby/moby/api/types/image"
+	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ctr/images"
+)
+
+// Image returns what `ctr image inspect` shows.
+func Image(i images.Image) apiimage.InspectResponse {
+	r := apiimage.InspectResponse{
+		ID:           i.ID,
+		RepoTags:     list(i.Names),
+		RepoDigests:  list(i.RepoDigests),
+		Author:       i.Config.Author,
+		Config:       &i.Config.Config,
+		Architecture: i.Config.Architecture,
+		Variant:      i.Config.Variant,
+		Os:           i.Config.OS,
+		OsVersion:    i.Config.OSVersion,
+		Size:         i.Size,
+		RootFS:       apiimage.RootFS{Type: "layers"},
+		Descriptor:   &v1.Descriptor{MediaType: v1.MediaTypeImageManifest, Digest: digest.Digest(i.Digest)},
+	}
+	if !i.Created.IsZero() {
+		r.Created = i.Created.UTC().Format(time.RFC3339Nano)
+	}
+	if n := len(i.Config.History); n > 0 {
+		r.Comment = i.Config.History[n-1].Comment
+	}
+	for _, l := range i.Layers {
+		r.RootFS.Layers = append(r.RootFS.Layers, l.DiffID)
+	}
+	return r
+}

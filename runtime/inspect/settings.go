@@ -1,0 +1,143 @@
+package inspect
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	api "github.com/moby/moby/api/types/container"
+	apinet "github.com/moby/moby/api/types/network"
+
+	"ctr/network"
+	"ctr/runtime/container"
+)
+
+// networkSettings are the container's networks as they are while it runs, and as they were asked for otherwise.
+func (c Container) networkSettings() *api.NetworkSettings {
+	s := &api.NetworkSettings{Ports: apinet.PortMap{}, Networks: map[string]*apinet.EndpointSettings{}}
+	n := c.Spec.Network
+	if n.Mode == container.ModeHost || n.Mode == container.ModeNone {
+		e := &apinet.EndpointSettings{}
+		if c.NetworkID != nil {
+			e.NetworkID = c.NetworkID(string(n.Mode))
+		}
+		s.Networks[string(n.Mode)] = e
+	}
+	for _, spec := range n.Endpoints {
+		s.Networks[c.networkName(spec.Network)] = asAsked(spec)
+	}
+	if c.Record == nil || !c.State.Running() {
+		return s
+	}
+	s.SandboxID = c.Spec.ID
+	if c.Record.NetnsName != "" {
+		s.SandboxKey = "/run/netns/" + c.Record.NetnsName
+	}
+	for i, e := range c.Record.Endpoints {
+		var spec network.EndpointSpec
+		if i < len(c.Record.Spec.Endpoints) {
+			spec = c.Record.Spec.Endpoints[i]
+		}
+		s.Networks[e.Name] = asIs(spec, e)
+	}
+	s.Ports = published(c.Spec.Network, c.Record.Ports)
+	return s
+}
+
+func asAsked(spec network.EndpointSpec) *apinet.EndpointSettings {
+	e := &apinet.EndpointSettings{
+		Aliases: spec.Aliases, DriverOpts: spec.DriverOpts, GwPriority: spec.GwPriority, NetworkID: spec.Network, MacAddress: mac(spec.MAC),
+	}
+	if spec.IPv4.IsValid() || spec.IPv6.IsValid() {
+		e.IPAMConfig = &apinet.EndpointIPAMConfig{IPv4Address: spec.IPv4, IPv6Address: spec.IPv6}
+	}
+	return e
+}
+
+func asIs(spec network.EndpointSpec, is network.Endpoint) *apinet.EndpointSettings {
+	e := asAsked(spec)
+	e.NetworkID, e.EndpointID, e.MacAddress = is.Network, is.ID, mac(is.MAC)
+	e.Gateway, e.IPv6Gateway, e.DNSNames = is.Gateway4, is.Gateway6, is.DNSNames
+	if is.IPv4.IsValid() {
+		e.IPAddress, e.IPPrefixLen = is.IPv4.Addr(), is.IPv4.Bits()
+	}
+	if is.IPv6.IsValid() {
+		e.GlobalIPv6Address, e.GlobalIPv6PrefixLen = is.IPv6.Addr(), is.IPv6.Bits()
+	}
+	return e
+}
+
+func mac(s string) apinet.HardwareAddr {
+	hw, err := net.ParseMAC(s)
+	if err != nil {
+		return nil
+	}
+	return apinet.HardwareAddr(hw)
+}
+
+// exposed are all ports that the container is said to listen on.
+func exposed(n container.Network) apinet.PortSet {
+	set := apinet.PortSet{}
+	add := func(port uint16, proto network.Protocol) {
+		if p, ok := apinet.PortFrom(port, apinet.IPProtocol(proto)); ok {
+			set[p] = struct{}{}
+		}
+	}
+	for _, e := range n.Expose {
+		add(e.Port, e.Protocol)
+	}
+	for _, p := range n.Ports {
+		add(p.ContainerPort, p.Protocol)
+	}
+	return set
+}
+
+// hostAddresses are the addresses that a port is published on, in Docker's words.
+func hostAddresses(p network.Port) []netip.Addr {
+	if p.HostIP.IsValid() {
+		return []netip.Addr{p.HostIP}
+	}
+	return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+}
+
+// published are the exposed ports, each with where it is published; nil: nowhere.
+func published(n container.Network, ports []network.Port) apinet.PortMap {
+	out := apinet.PortMap{}
+	for p := range exposed(n) {
+		out[p] = nil
+	}
+	for _, p := range ports {
+		key, ok := apinet.PortFrom(p.ContainerPort, apinet.IPProtocol(p.Protocol))
+		if !ok {
+			continue
+		}
+		for _, addr := range hostAddresses(p) {
+			out[key] = append(out[key], apinet.PortBinding{HostIP: addr, HostPort: strconv.Itoa(int(p.HostPort))})
+		}
+	}
+	return out
+}
+
+// portSummaries are the PORTS of `ps`: the published ports and those that are only exposed. A container that does not run
+// has none.
+func (c Container) portSummaries() []api.PortSummary {
+	out := []api.PortSummary{}
+	if !c.State.Running() || c.Record == nil {
+		return out
+	}
+	seen := map[network.Expose]bool{}
+	for _, p := range c.Record.Ports {
+		seen[network.Expose{Protocol: p.Protocol, Port: p.ContainerPort}] = true
+		for _, addr := range hostAddresses(p) {
+			out = append(out, api.PortSummary{IP: addr, PrivatePort: p.ContainerPort, PublicPort: p.HostPort, Type: string(p.Protocol)})
+		}
+	}
+	for _, e := range c.Spec.Network.Expose {
+		if !seen[e] {
+			out = append(out, api.PortSummary{PrivatePort: e.Port, Type: string(e.Protocol)})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b api.PortSummary) int { return int(a.PrivatePort) - int(b.PrivatePort) })
+	return out
+}

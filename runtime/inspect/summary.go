@@ -1,0 +1,71 @@
+package inspect
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	api "github.com/moby/moby/api/types/container"
+
+	"ctr/runtime/container"
+)
+
+// Summary returns what `ctr ps` shows of a container.
+func (c Container) Summary(now time.Time) api.Summary {
+	s := &c.Spec
+	image := s.Image.Ref
+	if image == "" && s.Rootfs.Dir != "" {
+		image = s.Rootfs.Dir
+	}
+	out := api.Summary{
+		ID:              s.ID,
+		Names:           []string{"/" + s.Name},
+		Image:           image,
+		ImageID:         s.Image.ID,
+		Command:         strings.Join(append(append([]string{}, s.Entrypoint...), s.Cmd...), " "),
+		Created:         s.Created.Unix(),
+		Ports:           c.portSummaries(),
+		Labels:          table(s.Labels),
+		State:           api.ContainerState(c.State.Status),
+		Status:          Status(c.State, now),
+		NetworkSettings: &api.NetworkSettingsSummary{Networks: c.networkSettings().Networks},
+		Mounts:          mountPoints(s.Mounts),
+	}
+	out.HostConfig.NetworkMode = string(c.networkMode())
+	if c.State.Health != "" {
+		out.Health = &api.HealthSummary{Status: api.HealthStatus(c.State.Health)}
+	}
+	return out
+}
+
+// Status is the line for people that `ps` shows, in Docker's words.
+func Status(s container.State, now time.Time) string {
+	switch s.Status {
+	case container.Running, container.Paused:
+		text := "Up " + units.HumanDuration(now.Sub(s.StartedAt))
+		switch {
+		case s.Status == container.Paused:
+			return text + " (Paused)"
+		case s.Health == "starting":
+			return text + " (health: starting)"
+		case s.Health != "":
+			return text + " (" + s.Health + ")"
+		}
+		return text
+	case container.Restarting:
+		return "Restarting (" + strconv.Itoa(s.ExitCode) + ") " + units.HumanDuration(now.Sub(s.FinishedAt)) + " ago"
+	case container.Exited:
+		text := "Exited (" + strconv.Itoa(s.ExitCode) + ")"
+		if s.FinishedAt.IsZero() {
+			return text
+		}
+		return text + " " + units.HumanDuration(now.Sub(s.FinishedAt)) + " ago"
+	case container.Removing:
+		return "Removal In Progress"
+	case container.Dead:
+		return "Dead"
+	case container.Created:
+	}
+	return "Created"
+}
