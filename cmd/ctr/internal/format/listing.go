@@ -20,9 +20,9 @@ type Options struct {
 
 // Listing is one kind of table.
 type Listing struct {
-	columns string            // the default table's template
-	heads   map[string]string // the heading of each field
-	quiet   string            // the template of -q
+	columns string // the default table's template
+	heads   heads  // the heading of each field
+	quiet   string // the template of -q
 }
 
 // Write prints rows, which are all of the listing's row type.
@@ -69,19 +69,18 @@ func (l Listing) heading(w io.Writer, t *template.Template) error {
 	if err != nil {
 		return err
 	}
-	// .Label "x" is a method that takes an argument; its heading is the argument's last word.
-	heads := map[string]any{"Label": labelHeading}
-	for k, v := range l.heads {
-		heads[k] = v
-	}
-	if err := h.Funcs(headings).Execute(w, heads); err != nil {
+	if err := h.Funcs(headings).Execute(w, l.heads); err != nil {
 		return fmt.Errorf("template parsing error: %w", err)
 	}
 	_, err = io.WriteString(w, "\n")
 	return err
 }
 
-func labelHeading(name string) string {
+// heads are the headings of a listing's fields, by the fields' names.
+type heads map[string]string
+
+// Label is the heading of a label's column: the last word of its name.
+func (heads) Label(name string) string {
 	if i := strings.LastIndexByte(name, '.'); i >= 0 {
 		name = name[i+1:]
 	}

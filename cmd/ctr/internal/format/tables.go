@@ -5,7 +5,7 @@ var (
 	// Containers is `ps`; its rows are of type Container.
 	Containers = Listing{
 		columns: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}",
-		heads: map[string]string{
+		heads: heads{
 			"ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "CreatedAt": "CREATED AT", "RunningFor": "CREATED",
 			"Ports": "PORTS", "State": "STATE", "Status": "STATUS", "Size": "SIZE", "Names": "NAMES", "Labels": "LABELS",
 			"Mounts": "MOUNTS", "LocalVolumes": "LOCAL VOLUMES", "Networks": "NETWORKS", "Platform": "PLATFORM",
@@ -19,7 +19,7 @@ var (
 	// Images is `images`; its rows are of type Image.
 	Images = Listing{
 		columns: "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
-		heads: map[string]string{
+		heads: heads{
 			"Repository": "REPOSITORY", "Tag": "TAG", "ID": "IMAGE ID", "Digest": "DIGEST", "CreatedSince": "CREATED",
 			"CreatedAt": "CREATED AT", "Size": "SIZE", "VirtualSize": "SIZE", "SharedSize": "SHARED SIZE", "UniqueSize": "UNIQUE SIZE",
 			"Containers": "CONTAINERS",
@@ -34,7 +34,7 @@ var (
 	// Networks is `network ls`; its rows are of type Network.
 	Networks = Listing{
 		columns: "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}",
-		heads: map[string]string{
+		heads: heads{
 			"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "IPv4": "IPV4", "IPv6": "IPV6",
 			"Internal": "INTERNAL", "Labels": "LABELS", "CreatedAt": "CREATED AT",
 		},
