@@ -23,18 +23,18 @@ type finding struct {
 	zone    *zone
 }
 
-// find looks a question up in the zones. Entries are appended to those of scratch.
-func find(zones []zone, q *query, scratch []names.Entry) (finding, error) {
+// find looks a question up in the zones. Its entries are valid until the next look-up.
+func find(zones []zone, q *query, l *lookups) (finding, error) {
 	if len(q.text) == 0 {
 		return finding{}, nil
 	}
 	if addr, ok := reverseAddr(q.text); ok {
 		return findAddress(zones, addr)
 	}
-	f, err := findName(zones, q.text, nil, q.qtype, scratch)
+	f, err := findName(zones, q.text, nil, q.qtype, l)
 	for i := len(q.text) - 1; i > 0 && !f.ours && err == nil; i-- {
 		if q.text[i] == '.' {
-			f, err = findName(zones, q.text[:i], q.text[i+1:], q.qtype, scratch)
+			f, err = findName(zones, q.text[:i], q.text[i+1:], q.qtype, l)
 		}
 	}
 	return f, err
@@ -42,14 +42,14 @@ func find(zones []zone, q *query, scratch []names.Entry) (finding, error) {
 
 // findName looks for a name on every network, or on the one that is named. The first that has an address of the right family
 // answers; else the name is known if any network knows it.
-func findName(zones []zone, name, network []byte, qtype uint16, scratch []names.Entry) (finding, error) {
+func findName(zones []zone, name, network []byte, qtype uint16, l *lookups) (finding, error) {
 	var f finding
 	for i := range zones {
 		z := &zones[i]
-		if network != nil && !equalText(network, z.Name) {
+		if network != nil && !equalFold(network, z.Name) {
 			continue
 		}
-		all, err := z.reader.Lookup(scratch[:0], name)
+		all, err := l.entries(z, name)
 		if err != nil {
 			return finding{}, err
 		}
@@ -109,10 +109,10 @@ func (f finding) write(r *reply) {
 // domains that is no whole address is none.
 func reverseAddr(text []byte) (netip.Addr, bool) {
 	const v4, v6 = ".in-addr.arpa", ".ip6.arpa"
-	if n := len(text) - len(v4); n > 0 && equalText(text[n:], v4) {
+	if n := len(text) - len(v4); n > 0 && equalFold(text[n:], v4) {
 		return reverseAddr4(text[:n])
 	}
-	if n := len(text) - len(v6); n > 0 && equalText(text[n:], v6) {
+	if n := len(text) - len(v6); n > 0 && equalFold(text[n:], v6) {
 		return reverseAddr6(text[:n])
 	}
 	return netip.Addr{}, false
@@ -162,19 +162,6 @@ func reverseAddr6(text []byte) (netip.Addr, bool) {
 		addr[15-i/2] |= nibble << (4 * (i % 2))
 	}
 	return netip.AddrFrom16(addr), true
-}
-
-// equalText compares text of a question with a name, without regard to the case of ASCII letters.
-func equalText(text []byte, name string) bool {
-	if len(text) != len(name) {
-		return false
-	}
-	for i := range text {
-		if lower(text[i]) != lower(name[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 // singleLabel tells whether the name is one label, which a search list would complete.

@@ -48,9 +48,9 @@ func (u upstream) exchange(ctx context.Context, q *query, kind int) ([]byte, err
 	return reply, nil
 }
 
-// datagrams are buffers for the largest datagram. One is taken only once something is there to be read, so that a thousand
+// largeBuffers are buffers for the largest datagram. One is taken only once something is there to be read, so that a thousand
 // waiting questions hold none.
-var datagrams = sync.Pool{New: func() any { return new([maxMessage]byte) }}
+var largeBuffers = sync.Pool{New: func() any { return new([maxMessage]byte) }}
 
 // exchangeDatagram asks over UDP. Datagrams that do not answer the question are as if they had not come.
 func exchangeDatagram(f *os.File, q *query, id uint16) ([]byte, error) {
@@ -65,8 +65,8 @@ func exchangeDatagram(f *os.File, q *query, id uint16) ([]byte, error) {
 	var reply []byte
 	var failure error
 	err = raw.Read(func(fd uintptr) (done bool) {
-		buf := datagrams.Get().(*[maxMessage]byte)
-		defer datagrams.Put(buf)
+		buf := largeBuffers.Get().(*[maxMessage]byte)
+		defer largeBuffers.Put(buf)
 		for {
 			n, _, err := unix.Recvfrom(int(fd), buf[:], unix.MSG_DONTWAIT)
 			switch {

@@ -57,7 +57,7 @@ type query struct {
 	// text is the name with dots between the labels, in the spelling of the client; it has no dot at the end. It is nothing
 	// if a label holds a dot, which no name of a container does.
 	text   []byte
-	buffer [maxNameSize]byte
+	buffer [maxNameSize]byte // of text
 }
 
 var (
@@ -188,7 +188,9 @@ func (q *query) answers(reply []byte, id uint16) bool {
 	if binary.BigEndian.Uint16(reply[4:]) != 1 || len(reply) < headerSize+len(q.question) {
 		return false
 	}
-	return equalFold(reply[headerSize:headerSize+len(q.question)], q.question)
+	name := len(q.question) - 4 // lengths of labels are below 'A': equalFold does not take them for letters
+	question := reply[headerSize : headerSize+len(q.question)]
+	return equalFold(question[:name], q.question[:name]) && string(question[name:]) == string(q.question[name:])
 }
 
 // failed tells whether a reply leaves the question to the next server.
@@ -201,19 +203,17 @@ func failed(reply []byte) bool {
 	return binary.BigEndian.Uint16(reply[4:]) == 0
 }
 
-// equalFold compares two questions. Lengths of labels are below 'A', and a type or class that differs only in what looks like
-// the case of a letter is told apart.
-func equalFold(a, b []byte) bool {
-	if len(a) != len(b) || len(a) < 4 {
+// equalFold compares names without regard to the case of ASCII letters, and of those only (RFC 4343).
+func equalFold[A, B string | []byte](a A, b B) bool {
+	if len(a) != len(b) {
 		return false
 	}
-	name := len(a) - 4
-	for i := range name {
+	for i := range len(a) {
 		if lower(a[i]) != lower(b[i]) {
 			return false
 		}
 	}
-	return string(a[name:]) == string(b[name:])
+	return true
 }
 
 func lower(c byte) byte {

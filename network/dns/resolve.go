@@ -40,18 +40,19 @@ func Resolve(ctx context.Context, c Config, ns *netns.Handle, name string, qtype
 	}
 	s := New(c, ns)
 	defer s.closeZones()
-	var w worker
-	if reply, forward := s.answer(&w, message, maxMessage); forward {
-		return Answer{Message: s.forward(ctx, &w.query, unix.SOCK_STREAM), Forwarded: true}, nil
+	var q query
+	var l lookups
+	if reply, forward := s.answer(&q, &l, message, nil, maxMessage); forward {
+		return Answer{Message: s.forward(ctx, &q, unix.SOCK_STREAM), Forwarded: true}, nil
 	} else if reply[3]&maskCode == codeSuccess {
-		return s.explain(&w.query, reply)
+		return s.explain(&q, reply)
 	}
 	return Answer{}, fmt.Errorf("resolve %q: zones of %d networks cannot be read", name, len(c.Networks))
 }
 
 // explain tells who is behind an answer.
 func (s *Server) explain(q *query, reply []byte) (Answer, error) {
-	f, err := find(s.zones, q, nil)
+	f, err := find(s.zones, q, &lookups{})
 	a := Answer{Message: reply}
 	if err != nil || !f.ours {
 		return a, err

@@ -74,9 +74,7 @@ func (s *Server) Serve(ctx context.Context, udp *net.UDPConn, tcp *net.TCPListen
 	})
 	defer stop()
 	var running sync.WaitGroup
-	for range udpReaders {
-		running.Go(func() { cancel(s.serveUDP(ctx, udp, &running)) })
-	}
+	running.Go(func() { cancel(s.serveUDP(ctx, udp, &running)) })
 	running.Go(func() { cancel(s.serveTCP(ctx, tcp, &running)) })
 	running.Wait()
 	s.mu.Lock()
@@ -88,18 +86,10 @@ func (s *Server) Serve(ctx context.Context, udp *net.UDPConn, tcp *net.TCPListen
 	return nil
 }
 
-// worker is the memory of one goroutine that answers questions.
-type worker struct {
-	query   query
-	entries []names.Entry
-	out     []byte
-}
-
-// answer answers a message, in the memory of the worker. A nil answer says what is to be done instead: forward the question,
-// or nothing, if the message is no query. limit is the most that the client can take over this protocol, 0 if the message
-// itself tells.
-func (s *Server) answer(w *worker, message []byte, limit int) (answer []byte, forward bool) {
-	q := &w.query
+// answer reads a message into q and answers it, in the memory of buffer if that is large enough. No answer says what is to be
+// done instead: forward the question, or nothing, if the message is no query. limit is the most that the client can take over
+// this protocol, 0 if the message itself tells.
+func (s *Server) answer(q *query, l *lookups, message, buffer []byte, limit int) (answer []byte, forward bool) {
 	err := q.parse(message)
 	if errors.Is(err, errNotQuery) {
 		return nil, false
@@ -107,7 +97,7 @@ func (s *Server) answer(w *worker, message []byte, limit int) (answer []byte, fo
 	if limit == 0 {
 		limit = q.payload
 	}
-	r := newReply(q, w.out, limit)
+	r := newReply(q, buffer, limit)
 	switch {
 	case err != nil:
 		r.code = codeFormatError
@@ -115,18 +105,17 @@ func (s *Server) answer(w *worker, message []byte, limit int) (answer []byte, fo
 		r.code = codeNotImplemented
 	case q.version != 0:
 		r.code = codeBadVersion
-	case !s.answerOwn(w, &r):
+	case !s.answerOwn(q, l, &r):
 		return nil, true
 	}
-	w.out = r.bytes()
-	return w.out, false
+	return r.bytes(), false
 }
 
 // answerOwn answers what the zones know, and what must not be forwarded.
-func (s *Server) answerOwn(w *worker, r *reply) bool {
+func (s *Server) answerOwn(q *query, l *lookups, r *reply) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	f, err := find(s.zones, r.query, w.entries)
+	f, err := find(s.zones, q, l)
 	if err != nil {
 		// Not to be forwarded: it may be a container's name.
 		r.code = codeServerFailure
@@ -134,12 +123,9 @@ func (s *Server) answerOwn(w *worker, r *reply) bool {
 	}
 	if f.ours {
 		f.write(r)
-		if cap(f.entries) > cap(w.entries) {
-			w.entries = f.entries
-		}
 		return true
 	}
-	return s.config.NdotsSet && r.query.singleLabel() && (r.query.qtype == typeA || r.query.qtype == typeAAAA)
+	return s.config.NdotsSet && q.singleLabel() && (q.qtype == typeA || q.qtype == typeAAAA)
 }
 
 // failure returns a reply that holds nothing but a code.

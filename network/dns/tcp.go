@@ -66,17 +66,19 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, running *sync
 func (s *Server) serveConn(ctx context.Context, all *conns, c *conn) {
 	var forwards sync.WaitGroup
 	defer forwards.Wait() // a client may close its half and still wait for replies
-	var w worker
+	var q query
+	var l lookups
 	for {
 		message, err := readQuery(c)
 		if err != nil {
 			return
 		}
 		all.touch(c)
-		answer, forward := s.answer(&w, message, maxMessage)
+		l.reset()
+		answer, forward := s.answer(&q, &l, message, nil, maxMessage)
 		switch {
 		case forward && !s.startForward():
-			answer = failure(&w.query, codeRefused)
+			answer = failure(&q, codeRefused)
 		case forward:
 			c.waiting <- struct{}{}
 			forwards.Go(func() {
@@ -114,7 +116,7 @@ func readQuery(c *conn) ([]byte, error) {
 		return nil, err
 	}
 	n := int(binary.BigEndian.Uint16(size[:]))
-	if n > maxQuery {
+	if n > maxDatagram { // more than any real one has; what holds for UDP holds here
 		return nil, errMalformed
 	}
 	message := make([]byte, n)
