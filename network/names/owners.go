@@ -1,6 +1,7 @@
 package names
 
 import (
+	"errors"
 	"os"
 	"sync"
 
@@ -17,6 +18,7 @@ const maxOwners = 64
 type owners struct {
 	mu   sync.Mutex
 	open map[proc.ID]*os.File
+	poll [1]unix.PollFd // kept here, since an argument of poll(2) would be new memory each time
 }
 
 // alive tells whether the process runs. A zombie does not: its pidfd is readable.
@@ -31,10 +33,10 @@ func (o *owners) alive(p proc.ID) bool {
 		}
 		o.keep(p, f)
 	}
-	fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}
 	for {
-		n, err := unix.Poll(fds, 0)
-		if err == unix.EINTR {
+		o.poll[0] = unix.PollFd{Fd: int32(f.Fd()), Events: unix.POLLIN}
+		n, err := unix.Poll(o.poll[:], 0)
+		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if n == 0 && err == nil {
