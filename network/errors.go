@@ -9,7 +9,7 @@ var (
 	// ErrExists is returned by Create when the name is taken.
 	ErrExists = errors.New("already exists")
 	// ErrOverlap is returned by Create when a subnet is in use by another network or by the host.
-	ErrOverlap = errors.New("pool overlaps with other one on this address space")
+	ErrOverlap = errors.New("Pool overlaps with other one on this address space") //nolint:staticcheck // Docker's wording, which scripts look for.
 	// ErrUnsupported is returned for a driver or an option that this program or this kernel does not have.
 	ErrUnsupported = errors.New("not supported")
 	// ErrPredefined is returned when a network that always exists is to be made or removed.

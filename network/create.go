@@ -1,0 +1,186 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"ctr/internal/durable"
+	"ctr/network/firewall"
+	"ctr/network/rtnl"
+)
+
+// Create makes a network of what the user asked for: Name, Driver, IPv4, IPv6, Internal, Subnets, Labels, Options. It chooses
+// the rest, makes the network's device, and returns the whole Spec. On error nothing is left behind. It returns ErrExists,
+// ErrOverlap, ErrUnsupported, ErrPredefined or ErrInvalid where they apply.
+func (n *Networks) Create(ctx context.Context, s Spec) (Spec, error) {
+	if Predefined(s.Name) || s.Name == "default" {
+		return Spec{}, fmt.Errorf("operation is not permitted on %w %s", ErrPredefined, s.Name)
+	}
+	if s.Driver == "host" || s.Driver == "null" || s.Driver == "none" {
+		return Spec{}, fmt.Errorf("%w: only one instance of network driver %q is allowed", ErrPredefined, s.Driver)
+	}
+	if s.Driver == "" {
+		s.Driver = "bridge"
+	}
+	if err := s.validate(); err != nil {
+		return Spec{}, err
+	}
+	// What is missing now would take its subnet later.
+	if err := n.makePredefined(); err != nil {
+		return Spec{}, err
+	}
+	unlock, err := durable.Lock(n.config.Data)
+	if err != nil {
+		return Spec{}, err
+	}
+	defer unlock()
+	if err := ctx.Err(); err != nil {
+		return Spec{}, err
+	}
+	return n.create(s)
+}
+
+// create makes a network that was validated. The caller holds the lock.
+func (n *Networks) create(s Spec) (_ Spec, err error) {
+	s.Version, s.ID, s.Created = SpecVersion, newID(), time.Now().UTC()
+	if id, err := os.Readlink(n.namePath(s.Name)); err == nil {
+		if _, err := n.read(id); err == nil {
+			return Spec{}, fmt.Errorf("network with name %s %w", s.Name, ErrExists)
+		}
+		// The rest of a creation or a removal that was killed.
+		if err := n.forget(id, s.Name); err != nil {
+			return Spec{}, err
+		}
+	}
+	d, err := driverOf(s.Driver)
+	if err != nil {
+		return Spec{}, err
+	}
+	others, err := n.list()
+	if err != nil {
+		return Spec{}, err
+	}
+	err = n.onHost(func(c *rtnl.Conn) error {
+		if err := d.check(c, &s); err != nil {
+			return err
+		}
+		return n.chooseSubnets(c, &s, others)
+	})
+	if err != nil {
+		return Spec{}, err
+	}
+	if err := sharesParent(s, others); err != nil {
+		return Spec{}, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.forget(s.ID, s.Name))
+		}
+	}()
+	if err := n.write(s); err != nil {
+		return Spec{}, err
+	}
+	if err := os.Symlink(s.ID, n.namePath(s.Name)); err != nil {
+		return Spec{}, fmt.Errorf("name network: %w", err)
+	}
+	// The device of the default bridge is made by its first container.
+	if s.Name == "bridge" {
+		return s, nil
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.removeDevice(s))
+		}
+	}()
+	return s, n.Ensure(s)
+}
+
+// sharesParent refuses a second network on a link of the host: the two would not be kept apart.
+func sharesParent(s Spec, others []Spec) error {
+	for _, o := range others {
+		if p := s.Options[OptParent]; p != "" && p == o.Options[OptParent] {
+			return fmt.Errorf("%w: network %s is already using parent interface %s", ErrInvalid, o.Name, p)
+		}
+		if s.Bridge != "" && s.Bridge == o.Bridge {
+			return fmt.Errorf("bridge %s %w: network %s has it", s.Bridge, ErrExists, o.Name)
+		}
+	}
+	return nil
+}
+
+// write writes the record of a network, and its folders.
+func (n *Networks) write(s Spec) error {
+	if err := os.MkdirAll(n.dataDir(s.ID), 0o700); err != nil {
+		return fmt.Errorf("write network: %w", err)
+	}
+	return durable.WriteJSON(n.recordPath(s.ID), s, durable.Fsync)
+}
+
+// forget removes the records of a network. Its name goes first, so that nobody finds it half gone.
+func (n *Networks) forget(id, name string) error {
+	var errs []error
+	if held, err := os.Readlink(n.namePath(name)); err == nil && held == id {
+		errs = append(errs, os.Remove(n.namePath(name)))
+	}
+	return errors.Join(append(errs, os.RemoveAll(n.dataDir(id)), os.RemoveAll(n.runDir(id)))...)
+}
+
+// Ensure makes what is missing of a network in the kernel: its device, its rules. Where all is there it costs a few
+// look-ups.
+func (n *Networks) Ensure(s Spec) error {
+	err := n.onHost(func(c *rtnl.Conn) error {
+		_, err := n.ensureDevice(c, s)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return n.ensureRules(s)
+}
+
+// ensureDevice makes the device of a network if it is missing, and the folders of its leases and names, which a reboot takes.
+func (n *Networks) ensureDevice(c *rtnl.Conn, s Spec) (device, error) {
+	for _, dir := range []string{n.leases(s.ID).Dir, n.zone(s.ID).Dir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return device{}, err
+		}
+	}
+	d, err := driverOf(s.Driver)
+	if err != nil {
+		return device{}, err
+	}
+	return d.ensure(c, s, n.config.Tag)
+}
+
+// ensureRules makes the firewall's rules of a network if they are missing.
+func (n *Networks) ensureRules(s Spec) error {
+	if s.Bridge == "" {
+		return nil
+	}
+	o, err := s.options()
+	if err != nil {
+		return err
+	}
+	f := firewall.Network{Bridge: s.Bridge, Internal: s.Internal, NoICC: o.noICC, NoMasquerade: o.noMasquerade}
+	for _, sub := range s.Subnets {
+		f.Prefixes = append(f.Prefixes, sub.Prefix)
+		f.Gateways = append(f.Gateways, sub.Gateway)
+	}
+	return n.firewall.AddNetwork(f)
+}
+
+// removeDevice removes what Ensure made. What is gone is good.
+func (n *Networks) removeDevice(s Spec) error {
+	d, err := driverOf(s.Driver)
+	if err != nil {
+		return err
+	}
+	err = n.onHost(func(c *rtnl.Conn) error { return d.remove(c, s, n.config.Tag) })
+	if s.Bridge != "" {
+		err = errors.Join(err, n.firewall.RemoveNetwork(s.Bridge))
+	}
+	return err
+}

@@ -1,0 +1,184 @@
+package network
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// OptEndpointInterface names the interface of an endpoint in the container: Docker's key of --network driver-opt.
+const OptEndpointInterface = "com.docker.network.endpoint.ifname"
+
+// attachment is an endpoint on its way to be made.
+type attachment struct {
+	spec    EndpointSpec
+	network Spec
+	options options
+	driver  driver
+	device  device
+	index   int // of the interface, in the container
+	*Endpoint
+}
+
+// plan resolves the endpoints of a sandbox, refuses what cannot be, and chooses all names. It reads records and changes nothing.
+func (n *Networks) plan(s SandboxSpec, r *Record) ([]*attachment, error) {
+	if s.None && len(s.Endpoints) > 0 {
+		return nil, fmt.Errorf("%w: a container without networks has endpoints", ErrInvalid)
+	}
+	r.Endpoints = make([]Endpoint, len(s.Endpoints))
+	var all []*attachment
+	for i, es := range s.Endpoints {
+		a := &attachment{spec: es, Endpoint: &r.Endpoints[i]}
+		var err error
+		if a.network, err = n.Find(es.Network); err != nil {
+			return nil, err
+		}
+		if a.options, err = a.network.options(); err != nil {
+			return nil, err
+		}
+		if a.driver, err = driverOf(a.network.Driver); err != nil {
+			return nil, err
+		}
+		for _, other := range all {
+			if other.network.ID == a.network.ID {
+				return nil, fmt.Errorf("%w: container %s is on network %s twice", ErrInvalid, s.Name, a.network.Name)
+			}
+		}
+		if err := a.check(); err != nil {
+			return nil, fmt.Errorf("invalid endpoint settings: %w", err)
+		}
+		id := newID()
+		*a.Endpoint = Endpoint{
+			ID: id, Network: a.network.ID, Name: a.network.Name, DNSNames: a.dnsNames(s),
+		}
+		if a.network.Driver == "bridge" {
+			a.HostSide = "veth" + id[:7]
+		}
+		all = append(all, a)
+	}
+	return all, nameInterfaces(all)
+}
+
+// check refuses what an endpoint cannot have on its network.
+func (a *attachment) check() error {
+	if a.network.Name == "bridge" {
+		if a.spec.IPv4.IsValid() || a.spec.IPv6.IsValid() {
+			return fmt.Errorf("%w: user-specified IP address is supported on user-defined networks only", ErrInvalid)
+		}
+		if len(a.spec.Aliases) > 0 {
+			return fmt.Errorf("%w: network-scoped aliases are only supported for user-defined networks", ErrInvalid)
+		}
+	}
+	for _, ip := range []netip.Addr{a.spec.IPv4, a.spec.IPv6} {
+		if ip.IsValid() && !slices.ContainsFunc(a.network.Subnets, func(s Subnet) bool { return s.Prefix.Contains(ip) }) {
+			return fmt.Errorf("%w: no configured subnet contains IP address %s", ErrInvalid, ip)
+		}
+	}
+	if a.spec.MAC != "" {
+		mac, err := net.ParseMAC(a.spec.MAC)
+		if err != nil || len(mac) != 6 || mac[0]&1 != 0 || bytes.Equal(mac, make([]byte, 6)) {
+			return fmt.Errorf("%w: invalid MAC address %q", ErrInvalid, a.spec.MAC)
+		}
+		if a.network.Driver == "ipvlan" {
+			return fmt.Errorf("%w: endpoints of an ipvlan network have the MAC of its parent", ErrInvalid)
+		}
+	}
+	for key := range a.spec.DriverOpts {
+		if key != OptEndpointInterface {
+			return fmt.Errorf("%w: endpoint option %q is %w", ErrInvalid, key, ErrUnsupported)
+		}
+	}
+	return nil
+}
+
+// dnsNames returns the names that the other containers of the network find the endpoint by; the first one is that of its
+// address. The default bridge has no names.
+func (a *attachment) dnsNames(s SandboxSpec) []string {
+	if a.network.Name == "bridge" {
+		return nil
+	}
+	all := append([]string{s.Name}, a.spec.Aliases...)
+	all = append(all, s.shortID(), s.hostname())
+	var unique []string
+	for _, name := range all {
+		if !slices.ContainsFunc(unique, func(u string) bool { return strings.EqualFold(u, name) }) {
+			unique = append(unique, name)
+		}
+	}
+	return unique
+}
+
+// nameInterfaces names the interfaces in the container: as asked for, else eth0, eth1, ... in the order given.
+func nameInterfaces(all []*attachment) error {
+	used := map[string]bool{"lo": true}
+	for _, a := range all {
+		name := a.spec.Interface
+		if name == "" {
+			name = a.spec.DriverOpts[OptEndpointInterface]
+		}
+		if name == "" {
+			continue
+		}
+		if err := checkInterfaceName(name); err != nil || used[name] {
+			return fmt.Errorf("%w: interface name %q is malformed or taken", ErrInvalid, name)
+		}
+		used[name], a.Interface = true, name
+	}
+	for _, a := range all {
+		for i := 0; a.Interface == ""; i++ {
+			if name := a.options.ifacePrefix + strconv.Itoa(i); !used[name] {
+				used[name], a.Interface = true, name
+			}
+		}
+	}
+	return nil
+}
+
+// elect sorts the endpoints by Docker's rule: the first one that has a gateway of a family is where the default route of that
+// family leads, and names are looked up in this order.
+func elect(all []*attachment) []*attachment {
+	sorted := slices.Clone(all)
+	slices.SortStableFunc(sorted, func(a, b *attachment) int {
+		if a.spec.GwPriority != b.spec.GwPriority {
+			return cmp.Compare(b.spec.GwPriority, a.spec.GwPriority)
+		}
+		if a.network.Internal != b.network.Internal {
+			if a.network.Internal {
+				return 1
+			}
+			return -1
+		}
+		if a.gateways() != b.gateways() {
+			return b.gateways() - a.gateways()
+		}
+		return strings.Compare(a.network.Name, b.network.Name)
+	})
+	return sorted
+}
+
+// gateways counts the families in which the endpoint has a gateway.
+func (a *attachment) gateways() (count int) {
+	if a.Gateway4.IsValid() {
+		count++
+	}
+	if a.Gateway6.IsValid() {
+		count++
+	}
+	return count
+}
+
+// prefixes returns the addresses of an endpoint that it has got so far.
+func (e Endpoint) prefixes() []netip.Prefix {
+	var all []netip.Prefix
+	for _, p := range []netip.Prefix{e.IPv4, e.IPv6} {
+		if p.IsValid() {
+			all = append(all, p)
+		}
+	}
+	return all
+}

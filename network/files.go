@@ -1,0 +1,174 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"ctr/network/resolvconf"
+)
+
+// The files of a container that Setup writes in SandboxSpec.Dir.
+const (
+	ResolvConfFile = "resolv.conf"
+	HostsFile      = "hosts"
+	HostnameFile   = "hostname"
+)
+
+// behindStub is where systemd-resolved writes the servers that its own one asks (systemd-resolved.service(8)).
+const behindStub = "/run/systemd/resolve/resolv.conf"
+
+// resolvConf is the path of the host's resolv.conf.
+func (n *Networks) resolvConf() string { return filepath.Join(n.config.Etc, ResolvConfFile) }
+
+// source returns what the container's resolv.conf is made of, for a container with a resolver.
+func (b *building) source() resolvconf.Source {
+	return b.sourceOf(b.Record.Spec, b.resolvConf())
+}
+
+// sourceOf returns what a container's resolv.conf is made of. A file that cannot be read is as good as an empty one.
+func (n *Networks) sourceOf(s SandboxSpec, path string) resolvconf.Source {
+	text, _ := readBounded(path)
+	return resolvconf.Source{
+		Path: path, Host: resolvconf.Parse(text),
+		Servers: s.Resolver.Servers, Search: s.Resolver.Search, Options: s.Resolver.Options,
+	}
+}
+
+// directSource is sourceOf for a container that asks the host's servers itself.
+func (n *Networks) directSource(s SandboxSpec) resolvconf.Source {
+	src := n.sourceOf(s, n.resolvConf())
+	if src.Host.UsesStub() {
+		if behind := n.sourceOf(s, behindStub); len(behind.Host.Servers) > 0 {
+			return behind
+		}
+	}
+	return src
+}
+
+// writeFiles writes the container's resolv.conf, hosts and hostname.
+func (b *building) writeFiles() error {
+	spec := b.Record.Spec
+	ipv6 := false
+	var own []resolvconf.Host
+	var gateway netip.Addr
+	for _, a := range b.all {
+		ipv6 = ipv6 || a.network.IPv6
+		for _, p := range []netip.Prefix{a.Endpoint.IPv4, a.Endpoint.IPv6} {
+			if p.IsValid() {
+				own = append(own, resolvconf.Host{Address: p.Addr(), Names: spec.hostNames()})
+			}
+		}
+	}
+	for _, a := range elect(b.all) {
+		if a.network.Driver == "bridge" && !gateway.IsValid() {
+			gateway = a.network.Subnets[0].Gateway
+		}
+	}
+	extra, err := spec.extraHosts(gateway)
+	if err != nil {
+		return err
+	}
+	conf := b.source().Resolver
+	if !b.resolves() {
+		src := b.directSource(spec)
+		conf = func() []byte { return src.Direct(ipv6) }
+	}
+	// lo has ::1 in every container, if the kernel has IPv6 at all.
+	return spec.write(conf(), resolvconf.Hosts(haveIPv6(), extra, own))
+}
+
+// HostFiles writes resolv.conf, hosts and hostname of a container that uses the host's network: the host's own, as far as
+// the container's user asks for nothing else.
+func (n *Networks) HostFiles(s SandboxSpec) error {
+	if err := s.validate(); err != nil {
+		return err
+	}
+	conf, err := readBounded(n.resolvConf())
+	if err != nil {
+		return fmt.Errorf("copy resolv.conf: %w", err)
+	}
+	if r := s.Resolver; len(r.Servers)+len(r.Search)+len(r.Options) > 0 {
+		conf = n.sourceOf(s, n.resolvConf()).Copy()
+	}
+	hosts, err := readBounded(filepath.Join(n.config.Etc, HostsFile))
+	if err != nil {
+		return fmt.Errorf("copy hosts: %w", err)
+	}
+	if len(s.ExtraHosts) > 0 {
+		extra, err := s.extraHosts(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+		if err != nil {
+			return err
+		}
+		hosts = resolvconf.Hosts(haveIPv6(), extra, nil)
+	}
+	return s.write(conf, hosts)
+}
+
+// hostNames returns the names on the container's own lines of its hosts file.
+func (s SandboxSpec) hostNames() []string {
+	if s.Domainname != "" {
+		return []string{s.hostname() + "." + s.Domainname, s.hostname()}
+	}
+	return []string{s.hostname()}
+}
+
+// extraHosts returns the lines of --add-host; gateway is what host-gateway stands for.
+func (s SandboxSpec) extraHosts(gateway netip.Addr) ([]resolvconf.Host, error) {
+	var all []resolvconf.Host
+	for _, h := range s.ExtraHosts {
+		a := h.IP
+		if !a.IsValid() {
+			a = gateway
+		}
+		if !a.IsValid() {
+			return nil, fmt.Errorf("%w: host %s: host-gateway needs a bridge network", ErrInvalid, h.Name)
+		}
+		all = append(all, resolvconf.Host{Address: a, Names: []string{h.Name}})
+	}
+	return all, nil
+}
+
+// write writes the three files.
+func (s SandboxSpec) write(conf, hosts []byte) error {
+	for name, text := range map[string][]byte{
+		ResolvConfFile: conf, HostsFile: hosts, HostnameFile: []byte(s.hostname() + "\n"),
+	} {
+		if err := overwrite(filepath.Join(s.Dir, name), text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// overwrite writes a file in place: another one under the same name would not be the one that is mounted in a container.
+func overwrite(path string, text []byte) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	// Whatever the umask is, every user of the container reads these.
+	if err := f.Chmod(0o644); err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return err
+}
+
+// readBounded reads a small file of the host, as much of it as resolver configuration may be long. A file that is missing is
+// empty.
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, resolvconf.MaxSize))
+}

@@ -1,0 +1,120 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The options of a network: Docker's keys, and ours without a prefix.
+const (
+	OptBridgeName  = "com.docker.network.bridge.name"
+	OptICC         = "com.docker.network.bridge.enable_icc"
+	OptMasquerade  = "com.docker.network.bridge.enable_ip_masquerade"
+	OptHostBinding = "com.docker.network.bridge.host_binding_ipv4"
+	OptMTU         = "com.docker.network.driver.mtu"
+	OptIfacePrefix = "com.docker.network.container_iface_prefix"
+	OptParent      = "parent"       // macvlan, ipvlan: the host's link, or eth0.20 for a VLAN of it
+	OptMacvlanMode = "macvlan_mode" // bridge (the default), private, vepa, passthru
+	OptIPvlanMode  = "ipvlan_mode"  // l2 (the default), l3, l3s
+	OptDNSTTL      = "dns.ttl"      // seconds that answers about containers may be kept
+)
+
+// defaultTTL is how long an answer about a container may be kept, in seconds. Docker's 600 makes clients that cache talk to
+// addresses of containers that are long gone.
+const defaultTTL = 5
+
+// options are a network's options, read.
+type options struct {
+	noICC        bool
+	noMasquerade bool
+	hostBinding  netip.Addr
+	mtu          int
+	ifacePrefix  string
+	parent       string
+	mode         string
+	ttl          uint32
+}
+
+// options reads the options of a network. A key that looks like Docker's or like one of ours and is none of those above is
+// refused: what it asks for would silently not happen.
+func (s Spec) options() (o options, err error) {
+	o.ifacePrefix, o.ttl = "eth", defaultTTL
+	for key, value := range s.Options {
+		switch key {
+		case OptBridgeName:
+			err = checkInterfaceName(value)
+		case OptICC:
+			o.noICC, err = parseDisabled(value)
+		case OptMasquerade:
+			o.noMasquerade, err = parseDisabled(value)
+		case OptHostBinding:
+			o.hostBinding, err = netip.ParseAddr(value)
+		case OptMTU:
+			o.mtu, err = parseMTU(value)
+		case OptIfacePrefix:
+			o.ifacePrefix, err = value, checkInterfaceName(value+"0")
+		case OptParent:
+			o.parent, err = value, checkInterfaceName(value)
+		case OptMacvlanMode, OptIPvlanMode:
+			o.mode = value
+		case OptDNSTTL:
+			var n uint64
+			n, err = strconv.ParseUint(value, 10, 31)
+			o.ttl = uint32(n)
+		default:
+			if strings.HasPrefix(key, "com.docker.network.") || strings.HasPrefix(key, "dns.") {
+				return o, fmt.Errorf("%w: network option %q is %w", ErrInvalid, key, ErrUnsupported)
+			}
+		}
+		if err != nil {
+			return o, fmt.Errorf("%w %s=%q: %w", ErrInvalid, key, value, err)
+		}
+	}
+	return o, nil
+}
+
+// parseDisabled reads a boolean whose default is true.
+func parseDisabled(s string) (bool, error) {
+	b, err := strconv.ParseBool(s)
+	return !b, err
+}
+
+// parseMTU reads an MTU: at least what IPv4 needs (RFC 791), at most what fits a veth.
+func parseMTU(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err == nil && n != 0 && (n < 68 || n > 65535) {
+		err = fmt.Errorf("out of range 68..65535")
+	}
+	return n, err
+}
+
+// checkInterfaceName refuses what the kernel would refuse as the name of a link (dev_valid_name), and '%', which it would
+// replace by a number.
+func checkInterfaceName(s string) error {
+	if s == "" || len(s) > 15 || s == "." || s == ".." || strings.ContainsAny(s, "/:% \t\n\r\v\f\x00") {
+		return fmt.Errorf("not the name of an interface: want 1 to 15 characters, none of them a blank, '/', ':' or '%%'")
+	}
+	return nil
+}
+
+// checkName refuses names that could be mistaken for a path, an option or an address.
+func checkName(s string) error {
+	ok := len(s) > 0 && len(s) <= 128
+	for i := range len(s) {
+		c := s[i]
+		alphanumeric := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		ok = ok && (alphanumeric || i > 0 && (c == '_' || c == '.' || c == '-'))
+	}
+	if !ok {
+		return fmt.Errorf("%w: network name %q: only [a-zA-Z0-9][a-zA-Z0-9_.-]* is allowed", ErrInvalid, s)
+	}
+	return nil
+}
+
+// Predefined tells whether a name is that of a network that always exists.
+func Predefined(name string) bool {
+	return slices.Contains([]string{"bridge", "host", "none"}, name)
+}

@@ -1,0 +1,323 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/vishvananda/netlink"
+
+	"ctr/internal/proc"
+	"ctr/network/dns"
+	"ctr/network/firewall"
+	"ctr/network/ipam"
+	"ctr/network/netns"
+	"ctr/network/rtnl"
+)
+
+// Setup makes the sandbox of a container: its namespace with interfaces, addresses and routes, its leases, its resolver's
+// sockets, its published ports, and the files resolv.conf, hosts and hostname. The owner is the monitor, the calling process
+// as a rule: what Setup makes belongs to it until Announce.
+//
+// The record is on disk before what it names is made. On error nothing is left behind. A record of an earlier start, whose
+// processes have ended, is torn down first.
+func (n *Networks) Setup(ctx context.Context, s SandboxSpec, owner proc.ID) (made *Sandbox, err error) {
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	if err := n.clear(s); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r := &Record{Version: RecordVersion, Spec: s, Owner: owner}
+	all, err := n.plan(s, r)
+	if err != nil {
+		return nil, err
+	}
+	b := &building{Networks: n, Sandbox: &Sandbox{Record: r, networks: n}, all: all}
+	defer func() {
+		if err != nil {
+			made, err = nil, errors.Join(err, b.Sandbox.Close(), n.Teardown(s.Record))
+		}
+	}()
+	if err := r.write(); err != nil {
+		return nil, err
+	}
+	inside := make(chan error, 1)
+	go func() { inside <- b.makeNamespace() }()
+	if err := b.makeHostSide(inside); err != nil {
+		return nil, err
+	}
+	return b.Sandbox, b.NetNS.Do(b.configure)
+}
+
+// clear takes down what an earlier start of the container left.
+func (n *Networks) clear(s SandboxSpec) error {
+	old, err := ReadRecord(s.Record)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil && old.alive() {
+		return fmt.Errorf("container %s has a sandbox already", s.Name)
+	}
+	return n.Teardown(s.Record)
+}
+
+// building is a sandbox that is being set up.
+type building struct {
+	*Networks
+	*Sandbox
+	all []*attachment // in the order of the spec
+}
+
+// makeNamespace makes the container's namespace with its lo, and the sockets of its resolver. It runs beside makeHostSide.
+func (b *building) makeNamespace() (err error) {
+	if b.NetNS, err = netns.New(); err != nil {
+		return err
+	}
+	err = b.NetNS.Do(func() error {
+		c, err := rtnl.DialCurrent()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return c.SetUp(1) // lo is the first link of every namespace
+	})
+	if err != nil || !b.resolves() {
+		return err
+	}
+	if b.DNSUDP, b.DNSTCP, err = dns.Listen(b.NetNS); err != nil {
+		return err
+	}
+	udp, ok1 := b.DNSUDP.LocalAddr().(*net.UDPAddr)
+	tcp, ok2 := b.DNSTCP.Addr().(*net.TCPAddr)
+	if !ok1 || !ok2 {
+		panic("impossible: a UDP and a TCP socket without such addresses")
+	}
+	return firewall.RedirectDNS(b.NetNS, uint16(udp.Port), uint16(tcp.Port))
+}
+
+// resolves tells whether the container has a resolver of its own: it is on a network other than the default bridge.
+func (b *building) resolves() bool {
+	for _, a := range b.all {
+		if a.network.Name != "bridge" {
+			return true
+		}
+	}
+	return false
+}
+
+// makeHostSide makes all that is the host's. It waits for the namespace where it needs it, and in any case.
+func (b *building) makeHostSide(inside <-chan error) error {
+	err := b.onHost(func(c *rtnl.Conn) error {
+		if err := b.lease(c); err != nil {
+			return err
+		}
+		if err := b.publish(); err != nil {
+			return err
+		}
+		b.Record.DNS = b.dnsConfig()
+		b.Sandbox.DNS = b.Record.DNS
+		if err := b.writeFiles(); err != nil {
+			return err
+		}
+		if err := <-inside; err != nil {
+			return err
+		}
+		inside = nil
+		b.Record.NetnsFD = b.NetNS.Fd()
+		if err := b.Record.write(); err != nil {
+			return err
+		}
+		return b.attach(c)
+	})
+	if inside != nil {
+		err = errors.Join(err, <-inside)
+	}
+	if err != nil {
+		return err
+	}
+	return b.addRules()
+}
+
+// lease makes the devices of the networks that are missing, and takes the endpoints' addresses.
+func (b *building) lease(c *rtnl.Conn) error {
+	for _, a := range b.all {
+		if err := b.ready(c, a); err != nil {
+			return err
+		}
+		for _, family := range []struct {
+			on      bool
+			want    netip.Addr
+			got     *netip.Prefix
+			gateway *netip.Addr
+			ipv6    bool
+		}{
+			{a.network.IPv4, a.spec.IPv4, &a.Endpoint.IPv4, &a.Gateway4, false},
+			{a.network.IPv6, a.spec.IPv6, &a.Endpoint.IPv6, &a.Gateway6, true},
+		} {
+			if !family.on {
+				continue
+			}
+			got, gateway, err := b.take(a.network, family.ipv6, family.want)
+			if err != nil {
+				return fmt.Errorf("network %s: %w", a.network.Name, err)
+			}
+			*family.got = got
+			if !a.network.Internal {
+				*family.gateway = gateway
+			}
+		}
+		switch {
+		case a.network.Driver == "ipvlan": // the parent's
+		case a.spec.MAC != "":
+			a.MAC = a.spec.MAC
+		default:
+			a.MAC = macOf(a.Endpoint.IPv4.Addr(), a.Endpoint.IPv6.Addr()).String()
+		}
+	}
+	return b.stillThere()
+}
+
+// ready makes a network's device and rules if they are missing.
+func (b *building) ready(c *rtnl.Conn, a *attachment) (err error) {
+	if a.network.Name == "bridge" {
+		if a.network, err = b.redefine(c, a.network); err != nil {
+			return err
+		}
+		if a.Network != a.network.ID {
+			a.Network = a.network.ID
+			if err := b.Record.write(); err != nil {
+				return err
+			}
+		}
+	}
+	if a.device, err = b.ensureDevice(c, a.network); err != nil {
+		return err
+	}
+	return b.ensureRules(a.network)
+}
+
+// stillThere finds out whether a network was removed before our lease could be seen.
+func (b *building) stillThere() error {
+	for _, a := range b.all {
+		if _, err := b.read(a.network.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take takes an address on a network: the one that is wanted, else the lowest that is free. It returns it with the length of
+// its subnet, and the subnet's gateway.
+func (b *building) take(s Spec, ipv6 bool, want netip.Addr) (netip.Prefix, netip.Addr, error) {
+	spec := b.Record.Spec
+	lease := ipam.Lease{ID: spec.ID, Name: spec.Name, Owners: []proc.ID{b.Record.Owner}, Record: spec.Record}
+	err := fmt.Errorf("no subnet: %w", ipam.ErrExhausted)
+	for _, sub := range s.Subnets {
+		if sub.Prefix.Addr().Is6() != ipv6 || want.IsValid() && !sub.Prefix.Contains(want) {
+			continue
+		}
+		var a netip.Addr
+		var dead []ipam.Lease
+		if want.IsValid() {
+			a, err = want, fmt.Errorf("address %s: %w", want, ipam.ErrInUse)
+			if sub.addresses().Usable(want) {
+				lease.Address = want
+				dead, err = b.leases(s.ID).Take(lease)
+			}
+		} else {
+			a, dead, err = b.leases(s.ID).TakeLowest(sub.addresses(), lease)
+		}
+		if sweepErr := b.sweepSandboxes(dead); sweepErr != nil {
+			b.Warnings = append(b.Warnings, "remove what a killed container left: "+sweepErr.Error())
+		}
+		if err == nil {
+			return netip.PrefixFrom(a, sub.Prefix.Bits()), sub.Gateway, nil
+		}
+		if !errors.Is(err, ipam.ErrExhausted) {
+			break
+		}
+	}
+	return netip.Prefix{}, netip.Addr{}, err
+}
+
+// attach makes the endpoints' interfaces.
+func (b *building) attach(c *rtnl.Conn) (err error) {
+	for _, a := range b.all {
+		a.index, err = a.driver.attach(c, a.network, a.device, a.Endpoint, b.NetNS, mark(b.config.Tag, b.Record.Spec.ID))
+		if err != nil {
+			return fmt.Errorf("attach to network %s: %w", a.network.Name, err)
+		}
+	}
+	return nil
+}
+
+// configure gives the interfaces their addresses and routes, sets them up, and finds default gateways. It runs on a thread in
+// the container's namespace.
+func (b *building) configure() error {
+	c, err := rtnl.DialCurrent()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for _, a := range b.all {
+		if err := a.configure(c); err != nil {
+			return fmt.Errorf("configure %s: %w", a.Interface, err)
+		}
+	}
+	var done4, done6 bool
+	for _, a := range elect(b.all) {
+		if a.Gateway4.IsValid() && !done4 {
+			done4 = true
+			if err := c.AddDefaultRoute(a.index, a.routed(a.Gateway4), netlink.FAMILY_V4); err != nil {
+				return err
+			}
+		}
+		if a.Gateway6.IsValid() && !done6 {
+			done6 = true
+			if err := c.AddDefaultRoute(a.index, a.routed(a.Gateway6), netlink.FAMILY_V6); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// routed returns what the default route names: nothing in an ipvlan of layer 3, which knows no neighbours.
+func (a *attachment) routed(gateway netip.Addr) netip.Addr {
+	if a.network.Driver == "ipvlan" && a.options.mode != "" && a.options.mode != "l2" {
+		return netip.Addr{}
+	}
+	return gateway
+}
+
+// configure sets one interface up.
+func (a *attachment) configure(c *rtnl.Conn) error {
+	settings := "ipv6/conf/" + a.Interface
+	if !a.network.IPv6 {
+		if err := setSysctl(settings+"/disable_ipv6", "1"); err != nil {
+			return err
+		}
+	} else {
+		// Some distributions disable IPv6 by default, in new namespaces too (ip-sysctl.rst, devconf_inherit_init_net).
+		for key, value := range map[string]string{"disable_ipv6": "0", "accept_ra": "0", "accept_dad": "0"} {
+			if err := setSysctl(settings+"/"+key, value); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range []netip.Prefix{a.Endpoint.IPv4, a.Endpoint.IPv6} {
+		if p.IsValid() {
+			if err := c.AddAddr(a.index, p); err != nil {
+				return err
+			}
+		}
+	}
+	return c.SetUp(a.index)
+}

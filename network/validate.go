@@ -1,0 +1,92 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+
+	"ctr/network/ipam"
+)
+
+// validate checks what can be checked without looking at the host, and fills in the gateways of the subnets that are given.
+func (s *Spec) validate() error {
+	if err := checkName(s.Name); err != nil {
+		return err
+	}
+	if _, err := driverOf(s.Driver); err != nil {
+		return err
+	}
+	if _, err := s.options(); err != nil {
+		return err
+	}
+	if !s.IPv4 && !s.IPv6 {
+		return fmt.Errorf("%w: IPv4 or IPv6 must be enabled", ErrInvalid)
+	}
+	for i := range s.Subnets {
+		if err := s.checkSubnet(&s.Subnets[i]); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		for _, other := range s.Subnets[:i] {
+			if other.Prefix.Overlaps(s.Subnets[i].Prefix) {
+				return overlap(s.Subnets[i].Prefix, fmt.Sprintf("it overlaps %s of the same network", other.Prefix))
+			}
+		}
+	}
+	return nil
+}
+
+// checkSubnet checks one subnet and chooses its gateway if none is asked for.
+func (s *Spec) checkSubnet(n *Subnet) error {
+	p := n.Prefix
+	switch {
+	case !p.IsValid():
+		return fmt.Errorf("every ip-range, gateway or auxiliary address must have a subnet")
+	case p != p.Masked():
+		return fmt.Errorf("invalid subnet %s: it should be %s", p, p.Masked())
+	case p.Addr().Is6() && !s.IPv6:
+		return fmt.Errorf("invalid subnet %s: IPv6 has not been enabled for this network", p)
+	case p.Addr().Is4() && !s.IPv4:
+		return fmt.Errorf("invalid subnet %s: IPv4 has been disabled for this network", p)
+	case p.Bits() < 8 || p.Addr().IsMulticast() || p.Addr().IsLoopback() || p.Addr().Is4In6() || p.Addr().IsLinkLocalUnicast():
+		return fmt.Errorf("invalid subnet %s: these addresses cannot be given to containers", p)
+	case p.Addr().BitLen()-p.Bits() < 1:
+		return fmt.Errorf("invalid subnet %s: no address is left beside the gateway", p)
+	}
+	if r := n.Range; r.IsValid() && (r != r.Masked() || r.Bits() < p.Bits() || !p.Contains(r.Addr())) {
+		return fmt.Errorf("invalid ip-range %s: it should be a part of subnet %s", r, p)
+	}
+	if n.Gateway.IsValid() && !p.Contains(n.Gateway) {
+		return fmt.Errorf("invalid gateway %s: subnet %s doesn't contain this address", n.Gateway, p)
+	}
+	for name, a := range n.Auxiliary {
+		if !p.Contains(a) {
+			return fmt.Errorf("invalid auxiliary address %s=%s: subnet %s doesn't contain this address", name, a, p)
+		}
+		if a == n.Gateway {
+			return fmt.Errorf("invalid auxiliary address %s=%s: it is the gateway", name, a)
+		}
+	}
+	if !n.Gateway.IsValid() {
+		n.Gateway = n.addresses().First()
+	}
+	if any := (ipam.Range{Subnet: p}); !any.Usable(n.Gateway) {
+		return fmt.Errorf("invalid gateway %s: it is the address of subnet %s itself, or its broadcast address", n.Gateway, p)
+	}
+	return nil
+}
+
+// addresses returns what containers may get of the subnet.
+func (n Subnet) addresses() ipam.Range {
+	r := ipam.Range{Subnet: n.Prefix, Within: n.Range}
+	if n.Gateway.IsValid() {
+		r.Reserved = append(r.Reserved, n.Gateway)
+	}
+	for _, a := range n.Auxiliary {
+		r.Reserved = append(r.Reserved, a)
+	}
+	return r
+}
+
+// overlap returns the error of a subnet that is taken.
+func overlap(p netip.Prefix, why string) error {
+	return withHint(fmt.Errorf("invalid pool request: %w", ErrOverlap), fmt.Sprintf("choose another subnet than %s: %s", p, why))
+}
