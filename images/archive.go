@@ -33,37 +33,44 @@ type member struct {
 }
 
 // spool reads an archive, compressed in any way. The caller removes it.
-func (in *ingest) spool(ctx context.Context, r io.Reader) (a *archive, err error) {
-	a = &archive{in: in, members: make(map[string]member)}
-	defer func() {
-		if err != nil {
-			a.remove()
-		}
-	}()
-	plain, _, err := decompress(&interruptible{ctx: ctx, r: r})
-	if err != nil {
+func (in *ingest) spool(ctx context.Context, r io.Reader) (*archive, error) {
+	a := &archive{in: in, members: make(map[string]member)}
+	if err := a.fill(&interruptible{ctx: ctx, r: r}); err != nil {
+		a.remove()
 		return nil, err
+	}
+	return a, nil
+}
+
+// fill takes all members of a tar.
+func (a *archive) fill(r io.Reader) error {
+	plain, _, err := decompress(r)
+	if err != nil {
+		return err
 	}
 	defer plain.Close()
 	t := tar.NewReader(plain)
-	for n := 0; ; n++ {
+	for range maxMembers {
 		h, err := t.Next()
 		if err == io.EOF {
-			return a, nil
-		}
-		if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = fmt.Errorf("%w: not a tar archive, or a broken one: %w", ErrInvalid, err)
-		}
-		if err == nil && n >= maxMembers {
-			err = fmt.Errorf("%w: archive of more than %d files", ErrInvalid, maxMembers)
-		}
-		if err == nil {
-			err = a.add(h, t)
+			return nil
 		}
 		if err != nil {
-			return nil, err
+			return brokenTar(err)
+		}
+		if err := a.add(h, t); err != nil {
+			return err
 		}
 	}
+	return fmt.Errorf("%w: archive of more than %d files", ErrInvalid, maxMembers)
+}
+
+// brokenTar tells a tar that is none from one that could not be read.
+func brokenTar(err error) error {
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: not a tar archive, or a broken one: %w", ErrInvalid, err)
+	}
+	return err
 }
 
 // add takes one member. A later one replaces an earlier one of the same name, as when a tar is unpacked.
@@ -149,7 +156,7 @@ func (a *archive) read(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readSmall(m.file, maxDocument)
+	return readSmall(a.spooled(m), maxDocument)
 }
 
 // blob returns the member that holds the blob, which has been hashed when it was spooled.
@@ -173,7 +180,7 @@ func (a *archive) document(_ context.Context, d v1.Descriptor) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readSmall(m.file, maxDocument)
+	return readSmall(a.spooled(m), maxDocument)
 }
 
 // has implements documents.
@@ -183,6 +190,14 @@ func (a *archive) has(d v1.Descriptor) bool {
 }
 
 var _ documents = (*archive)(nil)
+
+// spooled returns where the bytes of a member are: in ingest/, or a blob already if another image has it too.
+func (a *archive) spooled(m member) string {
+	if a.in.s.has(m.Descriptor) {
+		return a.in.s.blobPath(m.Digest.String())
+	}
+	return m.file
+}
 
 // keep makes a member a blob of the store. Two images may have it in common.
 func (a *archive) keep(m member) error {

@@ -156,3 +156,53 @@ func wantNames(t testing.TB, s *Store, ref string, names ...string) {
 		t.Errorf("names of %s: %q, want %q", ref, got, names)
 	}
 }
+
+// blobs returns the names of all blobs.
+func blobs(t testing.TB, s *Store) []string {
+	t.Helper()
+	entries, err := os.ReadDir(s.path(blobsDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func untar(t testing.TB, data []byte) []file {
+	t.Helper()
+	var files []file
+	for r := tar.NewReader(bytes.NewReader(data)); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := file{name: h.Name, body: string(body), link: h.Linkname}
+		if h.Typeflag != tar.TypeReg {
+			f.kind = h.Typeflag
+		}
+		files = append(files, f)
+	}
+}
+
+// damage turns over one bit of a blob.
+func damage(t testing.TB, s *Store, digest string) {
+	t.Helper()
+	data, err := os.ReadFile(s.blobPath(digest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(s.blobPath(digest), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -129,11 +128,8 @@ func checkTar(r io.Reader) error {
 		if err == io.EOF {
 			break
 		}
-		if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return fmt.Errorf("%w: not a tar archive, or a broken one: %w", ErrInvalid, err)
-		}
 		if err != nil {
-			return err
+			return brokenTar(err)
 		}
 	}
 	_, err := io.Copy(io.Discard, r)

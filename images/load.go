@@ -315,14 +315,6 @@ func (a *archive) checkLayer(ctx context.Context, b member, diffID string) (comp
 	return kind, nil
 }
 
-// spooled returns where the bytes of a member are: in ingest/, or a blob already if another image has it too.
-func (a *archive) spooled(m member) string {
-	if a.in.s.has(m.Descriptor) {
-		return a.in.s.blobPath(m.Digest.String())
-	}
-	return m.file
-}
-
 // merge puts the names of one image together.
 func merge(images []found, f found) []found {
 	for i := range images {

@@ -87,7 +87,7 @@ func (s *Store) choose(index v1.Index, ref string) ([]saved, error) {
 		return nil, err
 	}
 	one := saved{id: id}
-	if r.Tag != "" && r.Digest == "" {
+	if named, err := s.byName(index, ref); err == nil && named == id && r.Digest == "" {
 		one.names = []Reference{r}
 	}
 	return []saved{one}, nil

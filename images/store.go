@@ -105,16 +105,18 @@ func (s *Store) Tag(src, dst string) error {
 	})
 }
 
-// lookup returns the ID of the image that ref names.
+// lookup returns the ID of the image that ref names. A name goes before an ID's first digits, a whole ID before a name.
 func (s *Store) lookup(index v1.Index, ref string) (id string, err error) {
-	hexPart := strings.TrimPrefix(ref, "sha256:")
-	if !validDigest("sha256:" + hexPart) {
-		if id, err := s.byName(index, ref); err != nil || id != "" {
+	digits := strings.TrimPrefix(ref, "sha256:")
+	maybeID := digits != "" && len(digits) <= 64 && isHex(digits, len(digits))
+	if len(digits) < 64 || !maybeID {
+		id, err = s.byName(index, ref)
+		if id != "" || err != nil && !maybeID {
 			return id, err
 		}
 	}
-	if isHex(hexPart, len(hexPart)) && hexPart != "" && len(hexPart) <= 64 {
-		if id, err := s.byPrefix(index, hexPart); err != nil || id != "" {
+	if maybeID {
+		if id, err = s.byPrefix(index, digits); id != "" || err != nil {
 			return id, err
 		}
 	}
@@ -124,13 +126,10 @@ func (s *Store) lookup(index v1.Index, ref string) (id string, err error) {
 	return "", fmt.Errorf("%w: %s", ErrNotFound, clip(ref))
 }
 
-// byName returns the ID of the image with this name, or "" if there is none or it is not a name.
+// byName returns the ID of the image with this name, or "" if there is none.
 func (s *Store) byName(index v1.Index, ref string) (string, error) {
 	r, err := ParseReference(ref)
 	if err != nil {
-		if isHex(strings.TrimPrefix(ref, "sha256:"), len(strings.TrimPrefix(ref, "sha256:"))) {
-			return "", nil
-		}
 		return "", err
 	}
 	for _, d := range index.Manifests {
