@@ -1,8 +1,11 @@
 package main_test
 
 import (
+	"errors"
 	"net/netip"
 	"os"
+	"os/exec"
+	"strconv"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,6 +19,7 @@ const patience = 60 * time.Second
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"census":      cmdCensus,
 	"dnsupstream": cmdDNSUpstream,
+	"exits":       cmdExits,
 	"images":      cmdImages,
 	"outside":     cmdOutside,
 	"pty":         cmdPty,
@@ -61,6 +65,27 @@ func settled(h *testhost.Host, want testhost.Census) string {
 			return diff
 		}
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// cmdExits runs a command whose exit code must be the one given: exec tells only whether it is 0.
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	err = ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
 	}
 }
 

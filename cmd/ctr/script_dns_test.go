@@ -12,7 +12,7 @@ import (
 )
 
 // cmdDNSUpstream starts a DNS server on port 53 of an address of the host, over UDP and TCP. It answers from the records in the
-// file, which are written as in a zone file; a name without records does not exist, but for names below "servfail.", where it
+// file, which are written as in a zone file. A name without records does not exist, but for names below "servfail.", where it
 // answers SERVFAIL, and below "silent.", where it does not answer. An answer that is too long for the asker's UDP is
 // truncated. Each question is added to the file ADDRESS.log as "udp|tcp NAME TYPE".
 func cmdDNSUpstream(ts *testscript.TestScript, neg bool, args []string) {
@@ -66,22 +66,22 @@ func (u *upstream) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 
 	answer := new(dns.Msg).SetReply(question)
 	answer.RecursionAvailable = true
-	name := strings.ToLower(q.Name)
-	switch {
-	case strings.HasSuffix(name, "silent."):
-		return
-	case strings.HasSuffix(name, "servfail."):
-		answer.Rcode = dns.RcodeServerFailure
-	default:
-		answer.Rcode = dns.RcodeNameError
-		for _, rr := range u.records {
-			if !strings.EqualFold(rr.Header().Name, q.Name) {
-				continue
-			}
-			answer.Rcode = dns.RcodeSuccess
-			if rr.Header().Rrtype == q.Qtype {
-				answer.Answer = append(answer.Answer, rr)
-			}
+	answer.Rcode = dns.RcodeNameError
+	for _, rr := range u.records {
+		if !strings.EqualFold(rr.Header().Name, q.Name) {
+			continue
+		}
+		answer.Rcode = dns.RcodeSuccess
+		if rr.Header().Rrtype == q.Qtype {
+			answer.Answer = append(answer.Answer, rr)
+		}
+	}
+	if answer.Rcode == dns.RcodeNameError {
+		switch name := strings.ToLower(q.Name); {
+		case strings.HasSuffix(name, "silent."):
+			return
+		case strings.HasSuffix(name, "servfail."):
+			answer.Rcode = dns.RcodeServerFailure
 		}
 	}
 	size := dns.MinMsgSize

@@ -22,6 +22,7 @@ var update = flag.Bool("update", false, "write what commands print now into the 
 // Besides testscript's commands there are:
 //
 //	images NAME...            have these test images instead of busybox alone: toolbox, db
+//	exits CODE COMMAND...     run the command, which must end with this exit code
 //	waitfor COMMAND...        repeat the command until it succeeds
 //	pty FILE COMMAND...       run the command on a terminal and talk to it as FILE says: see cmdPty
 //	census save|check         note what there is in the host; check that nothing was added or lost since
