@@ -37,7 +37,7 @@ type copier struct {
 // dir copies the content of a folder, then its attributes: making files in it changes its times.
 func (c *copier) dir(src, dst *os.File, name string, depth int) error {
 	if depth > maxCopyDepth {
-		return &os.PathError{Op: "copy", Path: name, Err: unix.ENAMETOOLONG}
+		return pathError("copy", name, unix.ENAMETOOLONG)
 	}
 	for {
 		entries, err := src.ReadDir(1024)
@@ -59,7 +59,7 @@ func (c *copier) dir(src, dst *os.File, name string, depth int) error {
 func (c *copier) entry(src, dst *os.File, base, name string, depth int) error {
 	var st unix.Stat_t
 	if err := unix.Fstatat(int(src.Fd()), base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &os.PathError{Op: "stat", Path: name, Err: err}
+		return pathError("stat", name, err)
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return c.subdir(src, dst, base, name, depth)
@@ -83,7 +83,7 @@ func (c *copier) subdir(src, dst *os.File, base, name string, depth int) error {
 		return fmt.Errorf("%q: %w", name, ErrMounted)
 	}
 	if err != nil {
-		return &os.PathError{Op: "open", Path: name, Err: err}
+		return pathError("open", name, err)
 	}
 	defer from.Close()
 	if err := Mkdir(dst, base, 0o700); err != nil {
@@ -91,7 +91,7 @@ func (c *copier) subdir(src, dst *os.File, base, name string, depth int) error {
 	}
 	to, err := openBelow(int(dst.Fd()), base)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: name, Err: err}
+		return pathError("open", name, err)
 	}
 	defer to.Close()
 	return c.dir(from, to, name, depth+1)
@@ -150,10 +150,10 @@ func copyFile(src, dst *os.File, base string) (err error) {
 func copyAttributes(from, to string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(from, &st); err != nil {
-		return &os.PathError{Op: "stat", Path: from, Err: err}
+		return pathError("stat", from, err)
 	}
 	if err := unix.Lchown(to, int(st.Uid), int(st.Gid)); err != nil {
-		return &os.PathError{Op: "chown", Path: to, Err: err}
+		return pathError("chown", to, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		if err := chmodNoFollow(unix.AT_FDCWD, to, st.Mode&0o7777); err != nil {
@@ -165,7 +165,7 @@ func copyAttributes(from, to string) error {
 	}
 	times := []unix.Timespec{st.Atim, st.Mtim}
 	if err := unix.UtimesNanoAt(unix.AT_FDCWD, to, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &os.PathError{Op: "set times", Path: to, Err: err}
+		return pathError("set times", to, err)
 	}
 	return nil
 }
@@ -177,7 +177,7 @@ func copyXattrs(from, to string) error {
 		return nil
 	}
 	if err != nil {
-		return &os.PathError{Op: "list xattrs", Path: from, Err: err}
+		return pathError("list xattrs", from, err)
 	}
 	value := make([]byte, 64<<10) // XATTR_SIZE_MAX
 	for name := range strings.SplitSeq(strings.TrimRight(string(names[:n]), "\x00"), "\x00") {
@@ -189,7 +189,7 @@ func copyXattrs(from, to string) error {
 			err = unix.Lsetxattr(to, name, value[:n], 0)
 		}
 		if err != nil && !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.ENODATA) {
-			return &os.PathError{Op: "copy xattr " + name, Path: from, Err: err}
+			return pathError("copy xattr "+name, from, err)
 		}
 	}
 	return nil
@@ -204,11 +204,11 @@ func Chmod(parent *os.File, base string, mode uint32) error {
 func chmodNoFollow(dir int, name string, mode uint32) error {
 	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: name, Err: err}
+		return pathError("open", name, err)
 	}
 	defer unix.Close(fd)
 	if err := unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode); err != nil {
-		return &os.PathError{Op: "chmod", Path: name, Err: err}
+		return pathError("chmod", name, err)
 	}
 	return nil
 }

@@ -14,15 +14,15 @@ const OpaqueXattr = "trusted.overlay.opaque"
 // there.
 func Mkdir(parent *os.File, base string, perm uint32) error {
 	if err := unix.Mkdirat(int(parent.Fd()), base, perm&0o777); err != nil {
-		return &os.PathError{Op: "mkdir", Path: base, Err: err}
+		return pathError("mkdir", base, err)
 	}
 	d, err := openBelow(int(parent.Fd()), base)
 	if err != nil {
-		return &os.PathError{Op: "mkdir", Path: base, Err: err}
+		return pathError("mkdir", base, err)
 	}
 	defer d.Close()
 	if err := unix.Fchmod(int(d.Fd()), perm); err != nil {
-		return &os.PathError{Op: "chmod", Path: base, Err: err}
+		return pathError("chmod", base, err)
 	}
 	return nil
 }
@@ -31,7 +31,7 @@ func Mkdir(parent *os.File, base string, perm uint32) error {
 // have under that name was hidden until now, and stays so: the folder is opaque.
 func ReplaceByDir(parent *os.File, base string, perm uint32) error {
 	if err := unix.Unlinkat(int(parent.Fd()), base, 0); err != nil && !errors.Is(err, unix.ENOENT) {
-		return &os.PathError{Op: "remove", Path: base, Err: err}
+		return pathError("remove", base, err)
 	}
 	if err := Mkdir(parent, base, perm); err != nil {
 		return err
@@ -43,11 +43,11 @@ func ReplaceByDir(parent *os.File, base string, perm uint32) error {
 func MarkOpaque(parent *os.File, base string) error {
 	d, err := openBelow(int(parent.Fd()), base)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: base, Err: err}
+		return pathError("open", base, err)
 	}
 	defer d.Close()
 	if err := unix.Fsetxattr(int(d.Fd()), OpaqueXattr, []byte("y"), 0); err != nil {
-		return &os.PathError{Op: "setxattr " + OpaqueXattr, Path: base, Err: err}
+		return pathError("setxattr "+OpaqueXattr, base, err)
 	}
 	return nil
 }

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
+	"slices"
+	"sort"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +17,7 @@ import (
 func (r *Root) MkdirAll(name string, perm uint32, uid, gid int) (*os.File, error) {
 	return r.MkdirAllFunc(name, func(parent *os.File, base string, _ bool) error {
 		if err := unix.Mkdirat(int(parent.Fd()), base, perm&0o777); err != nil && !errors.Is(err, unix.EEXIST) {
-			return &os.PathError{Op: "mkdir", Path: name, Err: err}
+			return pathError("mkdir", name, err)
 		}
 		d, err := FromFile(parent).Open(base, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 		if err != nil {
@@ -35,69 +36,96 @@ func (r *Root) MkdirAll(name string, perm uint32, uid, gid int) (*os.File, error
 // link, and must then either replace it or return an error.
 func (r *Root) MkdirAllFunc(name string, mkdir func(parent *os.File, base string, exists bool) error) (*os.File, error) {
 	w := maker{root: r, mkdir: mkdir}
-	return w.open(name)
+	// Each round either ends, or makes a component, or follows a link: both are bounded by the length of a path.
+	for range unix.PathMax {
+		dir, next, err := w.walk(name)
+		if err != nil || dir != nil {
+			return dir, err
+		}
+		name = next
+	}
+	return nil, pathError("mkdir", name, unix.ENAMETOOLONG)
 }
 
 type maker struct {
 	root  *Root
 	mkdir func(parent *os.File, base string, exists bool) error
 	links int
-	depth int
 }
 
-// open opens a folder, and makes what is missing: the path before its last component by calling itself, then the component.
-func (w *maker) open(name string) (*os.File, error) {
-	d, err := w.root.OpenDir(name)
-	if err == nil || !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
-		return d, err
+// walk opens a folder and makes what is missing after the last part of its path that exists. Where that goes on through a
+// dangling link or by "..", which are the kernel's to resolve, it returns the path to walk next.
+func (w *maker) walk(name string) (dir *os.File, next string, err error) {
+	dir, err = w.root.OpenDir(name)
+	if err == nil || !isMissing(err) {
+		return dir, "", err
 	}
-	if w.depth++; w.depth > unix.PathMax {
-		return nil, &os.PathError{Op: "mkdir", Path: name, Err: unix.ENAMETOOLONG}
+	parts := strings.FieldsFunc(name, func(r rune) bool { return r == '/' })
+	// Not one part after the other: a path may have thousands, and each look-up walks all that come before.
+	there := sort.Search(len(parts), func(i int) bool {
+		d, err := w.root.OpenDir(strings.Join(parts[:i+1], "/"))
+		if err == nil {
+			d.Close()
+		}
+		return err != nil
+	})
+	if dir, err = w.root.OpenDir(strings.Join(parts[:there], "/")); err != nil {
+		return nil, "", err
 	}
-	dir, base := path.Split(strings.TrimRight(name, "/"))
-	if base == "" {
-		return nil, err // the root itself is gone
+	for i := there; i < len(parts); i++ {
+		if parts[i] == "." {
+			continue
+		}
+		if parts[i] == ".." {
+			dir.Close()
+			return nil, name, nil // what comes before it exists now
+		}
+		below, target, err := w.step(dir, parts[i])
+		dir.Close()
+		if err != nil {
+			return nil, "", err
+		}
+		if below == nil {
+			rest := append([]string{target}, parts[i+1:]...)
+			if !strings.HasPrefix(target, "/") {
+				rest = append(slices.Clone(parts[:i]), rest...)
+			}
+			return nil, strings.Join(rest, "/"), nil // not path.Join, which resolves ".." by itself
+		}
+		dir = below
 	}
-	parent, err := w.open(dir)
-	if err != nil {
-		return nil, err
+	return dir, "", nil
+}
+
+func isMissing(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }
+
+// step makes a component and opens it, or returns where it leads to if it is a symbolic link.
+func (w *maker) step(parent *os.File, base string) (dir *os.File, target string, err error) {
+	if target, err = w.component(parent, base); err != nil || target != "" {
+		return nil, target, err
 	}
-	defer parent.Close()
-	if base == "." || base == ".." {
-		return w.root.OpenDir(name) // what comes before it exists now
-	}
-	next, err := w.component(parent, dir, base)
-	if err != nil {
-		return nil, err
-	}
-	return w.open(next)
+	dir, err = FromFile(parent).Open(base, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	return dir, "", err
 }
 
 // component makes base in its parent, or returns where it leads to if it is a symbolic link.
-func (w *maker) component(parent *os.File, dir, base string) (next string, err error) {
+func (w *maker) component(parent *os.File, base string) (target string, err error) {
 	var st unix.Stat_t
 	err = unix.Fstatat(int(parent.Fd()), base, &st, unix.AT_SYMLINK_NOFOLLOW)
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		return dir + base, w.mkdir(parent, base, false)
+		return "", w.mkdir(parent, base, false)
 	case err != nil:
-		return "", &os.PathError{Op: "mkdir", Path: dir + base, Err: err}
+		return "", pathError("mkdir", base, err)
 	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
-		return dir + base, nil // somebody else was faster
+		return "", nil // somebody else was faster
 	case st.Mode&unix.S_IFMT != unix.S_IFLNK:
-		return dir + base, w.mkdir(parent, base, true)
+		return "", w.mkdir(parent, base, true)
 	}
 	if w.links++; w.links > maxLinks {
-		return "", &os.PathError{Op: "mkdir", Path: dir + base, Err: unix.ELOOP}
+		return "", pathError("mkdir", base, unix.ELOOP)
 	}
-	target, err := Readlink(parent, base)
-	if err != nil {
-		return "", err
-	}
-	if strings.HasPrefix(target, "/") {
-		return target, nil
-	}
-	return dir + target, nil // not path.Join: ".." after a link is the kernel's to resolve
+	return Readlink(parent, base)
 }
 
 // Readlink returns what the symbolic link base in an open folder holds.
@@ -105,7 +133,7 @@ func Readlink(dir *os.File, base string) (string, error) {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(int(dir.Fd()), base, buf)
 	if err != nil {
-		return "", fmt.Errorf("read link: %w", &os.PathError{Op: "readlink", Path: base, Err: err})
+		return "", fmt.Errorf("read link: %w", pathError("readlink", base, err))
 	}
 	return string(buf[:n]), nil
 }

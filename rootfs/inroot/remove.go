@@ -143,5 +143,5 @@ func removeError(name string, err error) error {
 	case errors.Is(err, unix.EXDEV), errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("remove %q: %w", name, ErrMounted)
 	}
-	return &os.PathError{Op: "remove", Path: name, Err: err}
+	return pathError("remove", name, err)
 }

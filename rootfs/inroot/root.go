@@ -81,9 +81,9 @@ func (r *Root) Open(name string, flags int, perm uint32) (*os.File, error) {
 		case (errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)) && races < maxRaces:
 			continue
 		case errors.Is(err, unix.ENOSYS):
-			return nil, &os.PathError{Op: "openat2", Path: name, Err: fmt.Errorf("%w: Linux 5.6 or newer is needed", err)}
+			return nil, pathError("openat2", name, fmt.Errorf("%w: Linux 5.6 or newer is needed", err))
 		}
-		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+		return nil, pathError("open", name, err)
 	}
 }
 
@@ -102,14 +102,14 @@ func (r *Root) OpenRegular(name string) (*os.File, error) {
 	defer p.Close()
 	var st unix.Stat_t
 	if err := unix.Fstat(int(p.Fd()), &st); err != nil {
-		return nil, &os.PathError{Op: "stat", Path: name, Err: err}
+		return nil, pathError("stat", name, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, &os.PathError{Op: "open", Path: name, Err: ErrNotRegular}
+		return nil, pathError("open", name, ErrNotRegular)
 	}
 	fd, err := unix.Open(FdPath(p), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+		return nil, pathError("open", name, err)
 	}
 	return os.NewFile(uintptr(fd), p.Name()), nil
 }
@@ -126,7 +126,7 @@ func (r *Root) ReadFile(name string, max int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(data)) > max {
-		return nil, &os.PathError{Op: "read", Path: name, Err: ErrTooLarge}
+		return nil, pathError("read", name, ErrTooLarge)
 	}
 	return data, nil
 }
@@ -148,10 +148,18 @@ func split(name string) (dir, base string, err error) {
 	name = strings.TrimRight(name, "/")
 	dir, base = path.Split(name)
 	if base == "" || base == "." || base == ".." {
-		return "", "", &os.PathError{Op: "open parent of", Path: name, Err: unix.EINVAL}
+		return "", "", pathError("open parent of", name, unix.EINVAL)
 	}
 	return dir, base, nil
 }
 
 // FdPath returns a path that leads to exactly this open file, for the system calls that take paths only.
 func FdPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
+
+// pathError is an os.PathError whose path is fit for a message: archives hold paths of thousands of bytes.
+func pathError(op, name string, err error) error {
+	if len(name) > 256 {
+		name = name[:128] + "..." + name[len(name)-64:]
+	}
+	return &os.PathError{Op: op, Path: name, Err: err}
+}

@@ -22,8 +22,11 @@ func (u *unpacker) rememberTimes(d *os.File, name string, atime, mtime unix.Time
 	if err := unix.Fstat(int(d.Fd()), &st); err != nil {
 		return &os.PathError{Op: "stat", Path: name, Err: err}
 	}
-	if u.dirBytes += int64(len(name)); u.dirBytes > maxDirBytes {
-		return fmt.Errorf("%w: names of folders have more than %d bytes", ErrLimit, maxDirBytes)
+	if _, again := u.dirs[name]; !again {
+		u.dirBytes += int64(len(name))
+	}
+	if u.dirBytes > u.options.MaxNames {
+		return fmt.Errorf("%w: names of folders have more than %d bytes", ErrLimit, u.options.MaxNames)
 	}
 	u.dirs[name] = dirTimes{ino: st.Ino, atime: atime, mtime: mtime}
 	return nil

@@ -34,15 +34,16 @@ var ErrLimit = errors.New("archive is too large")
 const (
 	DefaultMaxBytes   = 64 << 30
 	DefaultMaxEntries = 1_000_000
+	DefaultMaxNames   = 64 << 20
 
-	maxDirBytes = 64 << 20 // memory for the names of folders whose times are set last
-	maxTrailer  = 64 << 20 // what may follow the archive's end
+	maxTrailer = 64 << 20 // what may follow the archive's end, in bytes
 )
 
 // Options are how to unpack. The zero value is good.
 type Options struct {
 	MaxBytes   int64    // of all files together, holes included; 0: DefaultMaxBytes
 	MaxEntries int64    // 0: DefaultMaxEntries
+	MaxNames   int64    // bytes of the names of all folders, which are kept until the end; 0: DefaultMaxNames
 	Lower      []string // the layers below, the base first: folders left out by this archive look like theirs
 }
 
@@ -54,6 +55,9 @@ func Unpack(ctx context.Context, root *inroot.Root, archive io.Reader, o Options
 	}
 	if o.MaxEntries == 0 {
 		o.MaxEntries = DefaultMaxEntries
+	}
+	if o.MaxNames == 0 {
+		o.MaxNames = DefaultMaxNames
 	}
 	if err := unix.Fchmod(root.Fd(), 0o755); err != nil {
 		return fmt.Errorf("chmod layer: %w", err)
