@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// report is results.md: a head that describes the machine, and one section a row.
+type report struct {
+	head     string
+	sections []section
+}
+
+type section struct {
+	name, text string
+}
+
+func newReport(b *bench) *report {
+	var s strings.Builder
+	s.WriteString("# Benchmark results\n\nWritten by `make bench`. Whole commands, from fork to exit; the contestants of a row take turns.\n")
+	s.WriteString("The ratio is that of the medians, to the first contestant of the row.\n\n")
+	fmt.Fprintf(&s, "- machine: %s\n", machine())
+	if version, err := command(nil, "runc", "--version"); err == nil {
+		first, _, _ := strings.Cut(version, "\n")
+		fmt.Fprintf(&s, "- runc: %s\n", first)
+	}
+	for _, peer := range b.peers {
+		if version, err := command(nil, peer, "--version"); err == nil {
+			fmt.Fprintf(&s, "- %s: %s\n", peer, version)
+		}
+	}
+	for _, note := range b.notes {
+		fmt.Fprintf(&s, "- %s\n", note)
+	}
+	return &report{head: s.String()}
+}
+
+// machine describes what the figures were measured on.
+func machine() string {
+	var uname unix.Utsname
+	var info unix.Sysinfo_t
+	if err := errors.Join(unix.Uname(&uname), unix.Sysinfo(&info)); err != nil {
+		return err.Error()
+	}
+	cgroups := "cgroup v1 or hybrid"
+	var fs unix.Statfs_t
+	if err := unix.Statfs("/sys/fs/cgroup", &fs); err == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC {
+		cgroups = "cgroup v2"
+	}
+	return fmt.Sprintf("Linux %s %s, %d cores, %d GiB, %s; load at the start %.2f; measured %s",
+		unix.ByteSliceToString(uname.Release[:]), unix.ByteSliceToString(uname.Machine[:]), runtime.NumCPU(),
+		(info.Totalram*uint64(info.Unit)+1<<29)>>30, cgroups, float64(info.Loads[0])/65536, time.Now().Format(time.DateOnly))
+}
+
+// add adds the section of a row.
+func (r *report) add(row row, results []result) {
+	var s strings.Builder
+	fmt.Fprintf(&s, "## %s\n\n%s; %d rounds\n\n", row.name, row.title, len(results[0].times))
+	s.WriteString("| contestant | median ms | 10 % - 90 % | ratio | target |\n|---|---|---|---|---|\n")
+	base := results[0].median()
+	for _, x := range results {
+		ratio, target := float64(x.median())/float64(base), ""
+		switch {
+		case x.target > 0 && ratio <= x.target:
+			target = fmt.Sprintf("%.2f, met", x.target)
+		case x.target > 0:
+			target = fmt.Sprintf("%.2f, MISSED", x.target)
+		}
+		fmt.Fprintf(&s, "| %s | %s | %s - %s | %.2f | %s |\n",
+			x.name, ms(x.median()), ms(x.quantile(0.1)), ms(x.quantile(0.9)), ratio, target)
+	}
+	r.sections = append(r.sections, section{row.name, s.String()})
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
+
+func (r *report) text() string {
+	parts := []string{r.head}
+	for _, s := range r.sections {
+		parts = append(parts, s.text)
+	}
+	return strings.Join(parts, "\n")
+}
+
+// write writes the report. With only one row measured, the sections of the others are kept.
+func (r *report) write(path, only string) error {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if only == "" || len(old) == 0 {
+		return os.WriteFile(path, []byte(r.text()), 0o644)
+	}
+	mine := r.sections[0].text
+	section := regexp.MustCompile(`(?ms)^## ` + regexp.QuoteMeta(only) + `\n.*?(\n## |\z)`)
+	if !section.Match(old) {
+		return os.WriteFile(path, append(append(old, '\n'), mine...), 0o644)
+	}
+	text := section.ReplaceAllStringFunc(string(old), func(match string) string {
+		return mine + section.FindStringSubmatch(match)[1]
+	})
+	return os.WriteFile(path, []byte(text), 0o644)
+}
