@@ -174,11 +174,11 @@ func (s *Store) ids() ([]string, error) {
 // Create makes the folders of a container and takes its name; fill then prepares what else belongs to it (its writable
 // layer), and the record is written last, so that a container is there whole or not at all. The spec must have an ID and a
 // name. It returns a *ConflictError if the name is taken. On error nothing is left behind.
-func (s *Store) Create(spec Spec, fill func(*Container) error) (c *Container, err error) {
+func (s *Store) Create(spec Spec, fill func(*Container) error) (_ *Container, err error) {
 	if err := ValidateName(spec.Name); err != nil {
 		return nil, err
 	}
-	c = s.open(spec.ID)
+	c := s.open(spec.ID)
 	c.Spec = spec
 	if err := os.Mkdir(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
