@@ -3,6 +3,7 @@ package attach
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 )
@@ -20,14 +21,36 @@ type Client struct {
 }
 
 // NewClient says hello on a connection. The connection belongs to the client from then on.
-func NewClient(conn *Conn, s Streams) (*Client, error) {
+func NewClient(conn *Conn, s Streams) (*Client, error) { return newClient(conn, s, Request{}) }
+
+// NewStarter does the same with Request.Start: see AwaitStart.
+func NewStarter(conn *Conn, s Streams) (*Client, error) {
+	return newClient(conn, s, Request{Start: true})
+}
+
+func newClient(conn *Conn, s Streams, r Request) (*Client, error) {
 	c := &Client{conn: conn, s: s, detach: make(chan struct{})}
-	err := conn.SendJSON(Hello, Request{Version: 1, Stdin: s.Stdin != nil, Stdout: s.Stdout != nil, Stderr: s.Stderr != nil})
-	if err != nil {
+	r.Version, r.Stdin, r.Stdout, r.Stderr = 1, s.Stdin != nil, s.Stdout != nil, s.Stderr != nil
+	if err := conn.SendJSON(Hello, r); err != nil {
 		conn.Close()
-		return nil, err
+		return nil, fmt.Errorf("say hello: %w", err)
 	}
 	return c, nil
+}
+
+// AwaitStart returns the monitor's answer to Request.Start, and whether the program runs.
+func (c *Client) AwaitStart() (answer []byte, started bool, err error) {
+	for {
+		kind, payload, err := c.conn.Receive()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, false, ErrKeeperGone
+		case err != nil:
+			return nil, false, err
+		case kind == Started, kind == Failed:
+			return bytes.Clone(payload), kind == Started, nil
+		}
+	}
 }
 
 // Close leaves without waiting.

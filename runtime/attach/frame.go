@@ -28,6 +28,12 @@ type Kind byte
 //	  ◀───────────── Stderr bytes ──
 //	  ◀──────────── Exit{code} ─────       the last one; with --rm only when all is gone
 //
+// A monitor whose container has ended may go on, since other containers use its sandbox. It takes orders by Hello{Start} and
+// Hello{Leave}, and answers before anything else:
+//
+//	◀──────────── Started JSON ───       the program runs; the streams follow
+//	◀───────────── Failed JSON ───       it does not; the last one
+//
 // A client leaves by closing its end. An unknown kind is passed over, so that an older keeper serves a newer client.
 const (
 	Hello    Kind = 'h'
@@ -37,6 +43,8 @@ const (
 	Stdout   Kind = 'o'
 	Stderr   Kind = 'r'
 	Exit     Kind = 'x'
+	Started  Kind = 's'
+	Failed   Kind = 'f'
 )
 
 // MaxPayload is the most bytes that one frame carries: two fit into a socket's default buffer several times over.
@@ -50,6 +58,10 @@ type Request struct {
 	Stderr  bool `json:"stderr,omitempty"`
 	// Hold keeps the sandbox of the container, and nothing else, for as long as the connection lasts.
 	Hold bool `json:"hold,omitempty"`
+	// Start has the monitor of a container that has ended start it again, in the same sandbox.
+	Start bool `json:"start,omitempty"`
+	// Leave has it take the sandbox down, whoever uses it, and end.
+	Leave bool `json:"leave,omitempty"`
 }
 
 // Conn is one end of an attach connection. Reading and writing may happen at the same time; each from one goroutine only.

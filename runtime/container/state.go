@@ -186,8 +186,7 @@ type notRunningError struct{ id string }
 func (e *notRunningError) Error() string { return fmt.Sprintf("container %s is not running", e.id) }
 func (e *notRunningError) Unwrap() error { return ErrNotRunning }
 
-// AskStop records that the user wants the container to end and not to be started again by its policy. It is undone by the
-// next start.
+// AskStop records that the user wants the container to end and not to be started again by its policy. ForgetStop undoes it.
 func (c *Container) AskStop() error {
 	f, err := os.OpenFile(filepath.Join(c.RunDir, stopFile), os.O_CREATE|os.O_WRONLY, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
@@ -197,6 +196,14 @@ func (c *Container) AskStop() error {
 		return fmt.Errorf("ask container to stop: %w", err)
 	}
 	return f.Close()
+}
+
+// ForgetStop undoes AskStop: the container is started again. Only its monitor does so.
+func (c *Container) ForgetStop() error {
+	if err := os.Remove(filepath.Join(c.RunDir, stopFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forget wish to stop: %w", err)
+	}
+	return nil
 }
 
 // StopAsked tells whether AskStop was called in this life of the container.

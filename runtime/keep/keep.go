@@ -3,161 +3,103 @@ package keep
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
-	"ctr/internal/proc"
 	"ctr/runtime/attach"
-	"ctr/runtime/logs"
 )
 
 // Service is something that is served from its descriptors until ctx ends: names, a published port.
 type Service func(ctx context.Context) error
 
-// Config is what a keeper works on. All files belong to it.
-type Config struct {
-	Init      proc.ID  // a child of this process
-	Stdin     *os.File // the writing end of the program's stdin; nil: it has none
-	Stdout    *os.File // the reading ends; with Pty both nil
-	Stderr    *os.File
-	Pty       *os.File          // the terminal's master; carries stdin and stdout
-	StdinOnce bool              // stdin ends when the first client that had it leaves
-	Log       *logs.Writer      // nil: none
-	Listener  *net.UnixListener // where clients come from
-	First     *attach.Conn      // a client that was there before the program started; may be nil
-	Services  []Service
-}
-
-// Keeper keeps one running container.
+// Keeper is what stays the same over all runs of a container: who is attached, who uses its sandbox, what is served in it.
 type Keeper struct {
-	cfg   Config
-	hub   *hub
-	pumps sync.WaitGroup
-	stdin stdin
-	stop  context.CancelFunc
+	hub      *hub
+	listener *net.UnixListener
+	orders   chan Order
+
+	mu      sync.Mutex
+	program *Program // nil between runs
+	stop    context.CancelFunc
 }
 
-// Start begins to copy, to answer and to serve. It returns when the first client, if any, is served.
-func Start(cfg Config) (*Keeper, error) {
-	ctx, stop := context.WithCancel(context.Background())
-	k := &Keeper{cfg: cfg, hub: newHub(), stop: stop}
-	k.stdin.f = cfg.Stdin
-	if cfg.Pty != nil {
-		k.stdin.f = cfg.Pty
-	}
-	if cfg.First != nil {
-		if err := k.greet(cfg.First); err != nil {
-			stop()
-			return nil, fmt.Errorf("serve first client: %w", err)
-		}
-	}
-	k.pump(cfg.Pty, attach.Stdout)
-	k.pump(cfg.Stdout, attach.Stdout)
-	k.pump(cfg.Stderr, attach.Stderr)
+// Order is what a client wants of the monitor itself.
+type Order struct {
+	Request attach.Request // with Start or Leave
+	conn    *attach.Conn
+}
+
+// Started tells the client that the container runs; it is attached from before the program's first byte of output.
+func (o Order) Started(answer []byte) { o.conn.Send(attach.Started, answer) } //nolint:errcheck // it may have gone
+
+// Failed tells the client why it does not, and lets it go.
+func (o Order) Failed(answer []byte) {
+	o.conn.Send(attach.Failed, answer) //nolint:errcheck // it may have gone
+	o.conn.Close()
+}
+
+// New takes clients from the listener, which it owns from then on.
+func New(listener *net.UnixListener) *Keeper {
+	k := &Keeper{hub: newHub(), listener: listener, orders: make(chan Order), stop: func() {}}
 	go k.accept()
-	for _, s := range cfg.Services {
+	return k
+}
+
+// Serve starts services. They end with StopServices.
+func (k *Keeper) Serve(services []Service) {
+	ctx, stop := context.WithCancel(context.Background())
+	k.stop = stop
+	for _, s := range services {
 		go s(ctx) //nolint:errcheck // a service that ends is as good as one whose descriptor is closed
 	}
-	return k, nil
 }
 
-// WaitInit waits for the end of the init and returns its exit code; 128 + n if signal n ended it.
-func (k *Keeper) WaitInit() (int, error) {
-	var ws unix.WaitStatus
-	for {
-		_, err := unix.Wait4(k.cfg.Init.PID, &ws, 0, nil)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return 0, fmt.Errorf("wait for init: %w", os.NewSyscallError("wait4", err))
-		case ws.Signaled():
-			return 128 + int(ws.Signal()), nil
-		case ws.Exited():
-			return ws.ExitStatus(), nil
-		}
-	}
-}
-
-// Drain returns when all output has been copied, and closes the log. The caller has ended every process of the container:
-// the streams end with the last of them.
-func (k *Keeper) Drain() error {
-	k.pumps.Wait()
-	if k.cfg.Log == nil {
-		return nil
-	}
-	return k.cfg.Log.Close()
-}
-
-// StopServices ends names and ports.
+// StopServices ends them.
 func (k *Keeper) StopServices() { k.stop() }
 
-// Held tells whether another container uses the sandbox, and WaitReleased returns when none does.
+// Orders is where clients' orders come from. Who does not receive them makes the clients wait.
+func (k *Keeper) Orders() <-chan Order { return k.orders }
+
+// Held tells whether another container uses the sandbox, and Released is closed as soon as none does.
 func (k *Keeper) Held() bool { return k.hub.holders() > 0 }
 
-// WaitReleased returns when no other container uses the sandbox.
-func (k *Keeper) WaitReleased() { k.hub.waitHolders() }
-
-// Exit tells all clients how the program ended.
-func (k *Keeper) Exit(code int) { k.hub.exit(code) }
-
-// Close takes no more clients.
-func (k *Keeper) Close() {
-	k.stop()
-	if k.cfg.Listener != nil {
-		k.cfg.Listener.Close()
-	}
+// Released returns a channel that is closed as soon as no other container uses the sandbox.
+func (k *Keeper) Released() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		k.hub.waitHolders()
+		close(done)
+	}()
+	return done
 }
 
-// pump copies one stream to the log and to all clients until it ends. With a terminal the end is EIO (tty_ioctl(4)).
-func (k *Keeper) pump(f *os.File, kind attach.Kind) {
-	if f == nil {
-		return
-	}
-	stream := logs.Stdout
-	if kind == attach.Stderr {
-		stream = logs.Stderr
-	}
-	k.pumps.Add(1)
-	go func() {
-		defer k.pumps.Done()
-		buf := make([]byte, attach.MaxPayload)
-		for {
-			n, err := f.Read(buf)
-			if n > 0 {
-				if k.cfg.Log != nil {
-					k.cfg.Log.Write(stream, buf[:n]) //nolint:errcheck // a full disk must not stop the program
-				}
-				k.hub.output(kind, buf[:n])
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
+// Exit tells all clients how the program ended, and lets them go, but for those who use the sandbox.
+func (k *Keeper) Exit(code int) { k.hub.exit(code) }
+
+// Close takes no more clients, and ends the services.
+func (k *Keeper) Close() {
+	k.stop()
+	k.listener.Close()
 }
 
 func (k *Keeper) accept() {
 	for {
-		c, err := k.cfg.Listener.AcceptUnix()
+		c, err := k.listener.AcceptUnix()
 		if err != nil {
 			return
 		}
-		go k.greet(attach.Accepted(c)) //nolint:errcheck // who does not say hello is let go
+		go k.Greet(attach.Accepted(c)) //nolint:errcheck // who does not say hello is let go
 	}
 }
 
-// greet reads what a new client wants, and serves it from then on.
-func (k *Keeper) greet(conn *attach.Conn) error {
+// Greet reads what a client wants, and serves it from then on. It returns when the client's wish is known, so that what comes
+// after cannot miss it.
+func (k *Keeper) Greet(conn *attach.Conn) error {
 	kind, payload, err := conn.Receive()
 	if err != nil {
 		conn.Close()
-		return err
+		return fmt.Errorf("greet client: %w", err)
 	}
 	c := &client{conn: conn}
 	if err := json.Unmarshal(payload, &c.want); kind != attach.Hello || err != nil {
@@ -165,6 +107,9 @@ func (k *Keeper) greet(conn *attach.Conn) error {
 		return fmt.Errorf("client did not say hello, but %q", kind)
 	}
 	k.hub.add(c)
+	if c.want.Start || c.want.Leave {
+		k.orders <- Order{Request: c.want, conn: conn}
+	}
 	go k.serve(c)
 	return nil
 }
@@ -173,8 +118,8 @@ func (k *Keeper) serve(c *client) {
 	defer func() {
 		k.hub.remove(c)
 		c.conn.Close()
-		if c.want.Stdin && k.cfg.StdinOnce {
-			k.stdin.close()
+		if p := k.running(); p != nil && c.want.Stdin && p.StdinOnce {
+			p.stdin.close()
 		}
 	}()
 	for {
@@ -182,58 +127,29 @@ func (k *Keeper) serve(c *client) {
 		if err != nil {
 			return
 		}
+		p := k.running()
+		if p == nil {
+			continue
+		}
 		switch kind {
 		case attach.Stdin:
 			if c.want.Stdin {
-				k.stdin.write(payload)
+				p.stdin.write(payload)
 			}
 		case attach.StdinEOF:
-			if c.want.Stdin && k.cfg.StdinOnce {
-				k.stdin.close()
+			if c.want.Stdin && p.StdinOnce {
+				p.stdin.close()
 			}
 		case attach.Resize:
-			if size, ok := attach.DecodeSize(payload); ok && k.cfg.Pty != nil {
-				attach.SetSize(k.cfg.Pty, size) //nolint:errcheck // the program has gone
+			if size, ok := attach.DecodeSize(payload); ok && p.Pty != nil {
+				attach.SetSize(p.Pty, size) //nolint:errcheck // the program has gone
 			}
 		}
 	}
 }
 
-// stdin is the program's input, shared by all clients that have it.
-type stdin struct {
-	mu     sync.Mutex
-	f      *os.File
-	closed bool
-}
-
-func (s *stdin) write(p []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.f != nil && !s.closed {
-		s.f.Write(p) //nolint:errcheck // a program that closed its stdin does not read what is typed
-	}
-}
-
-// close ends the input. A terminal stays open: its user ends input by a character.
-func (s *stdin) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.f != nil && !s.closed {
-		s.closed = true
-		if isTerminal(s.f) {
-			return
-		}
-		s.f.Close()
-	}
-}
-
-func isTerminal(f *os.File) bool {
-	tty := false
-	if conn, err := f.SyscallConn(); err == nil {
-		conn.Control(func(fd uintptr) { //nolint:errcheck // a closed file is no terminal
-			_, err := unix.IoctlGetTermios(int(fd), unix.TCGETS)
-			tty = err == nil
-		})
-	}
-	return tty
+func (k *Keeper) running() *Program {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.program
 }

@@ -8,13 +8,16 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"ctr/internal/proc"
+	"ctr/network"
 	"ctr/runtime/attach"
 	"ctr/runtime/container"
 	"ctr/runtime/installation"
+	"ctr/runtime/keep"
 )
 
 // The first thread must stay main's: a goroutine that locks itself to a thread and enters a namespace takes that thread with
@@ -35,7 +38,11 @@ type monitor struct {
 	c       *container.Container
 	record  container.Monitor
 	control *os.File     // to the command that waits for the start; nil once it has its answer
-	client  *attach.Conn // the first one; nil if there is none, and once the keeper has it
+	first   *attach.Conn // the first client; nil if there is none, and once the keeper has it
+	order   *keep.Order  // the client that waits for another start
+
+	keeper  *keep.Keeper
+	sandbox *network.Sandbox // stays over runs as long as others use it; nil: none of its own
 }
 
 func serve(roots installation.Roots, id string) int {
@@ -70,7 +77,7 @@ func open(roots installation.Roots, id string) (*monitor, error) {
 		if err != nil {
 			return nil, err
 		}
-		m.client = conn
+		m.first = conn
 	}
 	var err error
 	if m.in, err = installation.Open(roots); err != nil {
@@ -91,28 +98,65 @@ func inherited(fd int) (*os.File, bool) {
 	return os.NewFile(uintptr(fd), "client"), true
 }
 
-// live is the monitor's life: it runs the container until its policy lets it rest.
+// live is the monitor's life: it runs the container until its policy lets it rest and nobody else needs its sandbox.
 func (m *monitor) live(ctx context.Context) error {
 	m.record = container.Monitor{Monitor: proc.Self()}
+	if err := m.listen(); err != nil {
+		return m.refuse(err)
+	}
 	policy := newPolicy(m.c.Spec.Restart)
 	for {
-		run, err := m.start(ctx)
+		r, err := m.start(ctx)
 		if err != nil {
 			return m.refuse(err)
 		}
-		m.answer(reply{Warnings: run.warnings})
-		code, err := run.keep()
-		if err != nil {
-			return err
-		}
-		again := policy.next(m.c, code, run.began)
-		if err := m.finish(run, code, again); err != nil || !again.restart {
-			return err
-		}
-		if !m.pauseBefore(again) {
+		m.answer(reply{Warnings: r.warnings})
+		code, err := r.program.Wait()
+		m.note("wait for init", err)
+		again := policy.next(m.c, code, r.began)
+		m.end(r, code, again)
+		switch {
+		case again.restart:
+			m.keeper.Exit(code)
+			if !m.pauseBefore(again) {
+				m.leave(code)
+				return nil
+			}
+			m.record.Restarts++
+		case m.keeper.Held():
+			m.keeper.Exit(code)
+			if !m.linger() {
+				m.leave(code)
+				return nil
+			}
+			policy = newPolicy(m.c.Spec.Restart)
+			m.note("start again", m.c.ForgetStop())
+		default:
+			m.leave(code)
 			return nil
 		}
 	}
+}
+
+// listen makes the run folder and takes clients.
+func (m *monitor) listen() error {
+	if err := os.MkdirAll(m.c.RunDir, 0o700); err != nil {
+		return fmt.Errorf("make run folder: %w", err)
+	}
+	if err := m.c.WriteMonitor(m.record); err != nil {
+		return err
+	}
+	listener, err := attach.Listen(m.c.AttachPath())
+	if err != nil {
+		return err
+	}
+	m.keeper = keep.New(listener)
+	if m.first == nil {
+		return nil
+	}
+	first := m.first
+	m.first = nil
+	return m.keeper.Greet(first)
 }
 
 // refuse tells why the container does not run; nothing of the try is left.
@@ -121,22 +165,37 @@ func (m *monitor) refuse(err error) error {
 	if r := replyOf(err); r.Code != 0 {
 		exit.ExitCode = r.Code
 	}
-	err = errors.Join(err, m.c.WriteExit(exit), removeRun(m.c))
+	if last, readErr := m.c.ReadExit(); readErr == nil {
+		exit.StartedAt, exit.FinishedAt = last.StartedAt, time.Now()
+	}
+	err = errors.Join(err, m.closeSandbox(), m.c.WriteExit(exit), os.RemoveAll(m.c.RunDir))
 	if m.c.AutoRemove {
 		err = errors.Join(err, m.in.Discard(m.c, true))
 	}
+	m.unlock()
 	m.answer(replyOf(err))
+	if m.keeper != nil {
+		m.keeper.Exit(exit.ExitCode)
+		m.keeper.Close()
+	}
 	return err
 }
 
-// answer tells the command that waits, once.
+// answer tells whoever waits for the start, once.
 func (m *monitor) answer(r reply) {
-	if m.control == nil {
-		return
+	if m.control != nil {
+		sendReply(m.control, r) //nolint:errcheck // it has died, which is its right
+		m.control.Close()
+		m.control = nil
 	}
-	sendReply(m.control, r) //nolint:errcheck // it has died, which is its right
-	m.control.Close()
-	m.control = nil
+	if m.order != nil {
+		if b := encodeReply(r); r.Error == "" {
+			m.order.Started(b)
+		} else {
+			m.order.Failed(b)
+		}
+		m.order = nil
+	}
 }
 
 // logf writes a line for whoever wonders what went wrong after the command had its answer.

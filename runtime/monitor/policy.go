@@ -55,8 +55,7 @@ func (p *policy) next(c *container.Container, code int, began time.Time) decisio
 	return decision{restart: true, delay: p.delay}
 }
 
-// pauseBefore waits out the delay. It tells whether to go on: not if the user stops the container meanwhile, which is then
-// taken down.
+// pauseBefore waits out the delay. It tells whether to go on: not if the user stops the container meanwhile.
 func (m *monitor) pauseBefore(d decision) bool {
 	end := time.NewTimer(d.delay)
 	defer end.Stop()
@@ -68,7 +67,6 @@ func (m *monitor) pauseBefore(d decision) bool {
 			return true
 		case <-look.C:
 			if m.c.StopAsked() {
-				m.settle()
 				return false
 			}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/runtime/attach"
 	"ctr/runtime/engine"
 )
 
@@ -27,8 +28,6 @@ const (
 	controlFD = 3
 	lockFD    = 4
 	clientFD  = 5
-
-	maxReply = 64 << 10
 )
 
 // reply is the monitor's only message.
@@ -72,17 +71,22 @@ func (r reply) err() error {
 	return err
 }
 
-func sendReply(control *os.File, r reply) error {
+// encodeReply cuts an error that is too long for one packet.
+func encodeReply(r reply) []byte {
 	b, err := json.Marshal(r)
-	if err != nil || len(b) > maxReply {
+	if err != nil || len(b) > attach.MaxPayload {
 		b, _ = json.Marshal(reply{Error: r.Error[:min(len(r.Error), 1024)], Code: r.Code})
 	}
-	_, err = unix.Write(int(control.Fd()), b)
+	return b
+}
+
+func sendReply(control *os.File, r reply) error {
+	_, err := unix.Write(int(control.Fd()), encodeReply(r))
 	return err
 }
 
 func receiveReply(control *os.File) (reply, error) {
-	buf := make([]byte, maxReply)
+	buf := make([]byte, attach.MaxPayload)
 	for {
 		n, err := unix.Read(int(control.Fd()), buf)
 		switch {
@@ -93,10 +97,14 @@ func receiveReply(control *os.File) (reply, error) {
 		case n == 0:
 			return reply{}, errors.New("the container's monitor ended before the container ran; it was killed, or see its log")
 		}
-		var r reply
-		if err := json.Unmarshal(buf[:n], &r); err != nil {
-			return reply{}, fmt.Errorf("hear from monitor: %w", err)
-		}
-		return r, nil
+		return decodeReply(buf[:n])
 	}
+}
+
+func decodeReply(b []byte) (reply, error) {
+	var r reply
+	if err := json.Unmarshal(b, &r); err != nil {
+		return reply{}, fmt.Errorf("hear from monitor: %w", err)
+	}
+	return r, nil
 }

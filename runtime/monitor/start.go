@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ctr/network"
+	"ctr/network/dns"
 	"ctr/rootfs"
 	"ctr/runtime/attach"
 	"ctr/runtime/container"
@@ -21,10 +22,9 @@ import (
 type run struct {
 	m        *monitor
 	joins    joins
-	sandbox  *network.Sandbox // nil: it uses the host's or another container's network
 	streams  *streams
 	created  *engine.Created
-	keeper   *keep.Keeper
+	program  *keep.Program
 	began    time.Time
 	warnings []string
 }
@@ -37,10 +37,8 @@ func (m *monitor) start(ctx context.Context) (r *run, err error) {
 			err = errors.Join(err, r.undo())
 		}
 	}()
-	if err := os.MkdirAll(m.c.RunDir, 0o700); err != nil {
-		return r, fmt.Errorf("make run folder: %w", err)
-	}
-	m.record.Init, m.record.StartedAt, m.record.Restarting = noProcess, time.Time{}, false
+	m.record.Init, m.record.StartedAt = noProcess, time.Time{}
+	m.record.Restarting, m.record.Lingering = false, false
 	if err := m.c.WriteMonitor(m.record); err != nil {
 		return r, err
 	}
@@ -81,19 +79,22 @@ func (r *run) network(ctx context.Context) error {
 		}
 		return nil
 	}
-	var err error
-	r.sandbox, err = r.m.in.Networks.Setup(ctx, spec, r.m.record.Monitor)
-	if err == nil {
-		r.warnings = append(r.warnings, r.sandbox.Warnings...)
+	if r.m.sandbox != nil {
+		return nil // that of the last run, which others use
 	}
-	return err
+	var err error
+	if r.m.sandbox, err = r.m.in.Networks.Setup(ctx, spec, r.m.record.Monitor); err != nil {
+		return err
+	}
+	r.m.keeper.Serve(services(r.m.sandbox))
+	return nil
 }
 
 // netnsPath is what libcontainer is told to join; engine.HostNS for the host's namespace.
 func (r *run) netnsPath() string {
 	switch {
-	case r.sandbox != nil:
-		return r.sandbox.NetNS.Path()
+	case r.m.sandbox != nil:
+		return r.m.sandbox.NetNS.Path()
 	case r.joins.net != nil:
 		return r.joins.net.path()
 	}
@@ -140,13 +141,13 @@ func (r *run) release() error {
 	if err := m.c.WriteMonitor(m.record); err != nil {
 		return err
 	}
-	if r.sandbox != nil {
-		if err := r.sandbox.Announce(init); err != nil {
+	if m.sandbox != nil {
+		if err := m.sandbox.Announce(init); err != nil {
 			return err
 		}
-		r.warnings = append(r.warnings, r.sandbox.Warnings...)
+		r.warnings = append(r.warnings, m.sandbox.Warnings...)
 	}
-	if err := r.startKeeper(); err != nil {
+	if err := r.keep(); err != nil {
 		return err
 	}
 	r.began = time.Now()
@@ -160,50 +161,61 @@ func (r *run) release() error {
 	return r.created.Release()
 }
 
-// startKeeper hands all descriptors to the keeper.
-func (r *run) startKeeper() error {
+// keep hands the program's streams to the keeper.
+func (r *run) keep() error {
 	c := r.m.c
-	cfg := keep.Config{Init: r.created.Init(), StdinOnce: c.StdinOnce, First: r.m.client}
+	p := &keep.Program{Init: r.created.Init(), StdinOnce: c.StdinOnce, Pty: r.created.Pty()}
 	r.streams.closeProgramEnds()
-	cfg.Stdin, cfg.Stdout, cfg.Stderr, cfg.Pty = r.streams.stdin, r.streams.stdout, r.streams.stderr, r.created.Pty()
-	var err error
+	p.Stdin, p.Stdout, p.Stderr = r.streams.stdin, r.streams.stdout, r.streams.stderr
 	if c.Log.Driver != "none" {
-		if cfg.Log, err = logs.Open(c.LogPath(), logs.Options{MaxSize: c.Log.MaxSize, MaxFile: c.Log.MaxFile}); err != nil {
+		var err error
+		if p.Log, err = logs.Open(c.LogPath(), logs.Options{MaxSize: c.Log.MaxSize, MaxFile: c.Log.MaxFile}); err != nil {
 			return err
 		}
 	}
-	if cfg.Listener, err = attach.Listen(c.AttachPath()); err != nil {
-		return err
-	}
-	r.m.client = nil
-	r.keeper, err = keep.Start(cfg)
-	return err
+	r.program = p
+	r.m.keeper.Run(p)
+	return nil
 }
 
-// undo takes back what a start has made so far.
+// services are what a sandbox has its keeper serve: the resolver, and the proxy of each published port.
+func services(s *network.Sandbox) []keep.Service {
+	var all []keep.Service
+	if s.DNS != nil {
+		server := dns.New(*s.DNS, s.NetNS)
+		all = append(all, func(ctx context.Context) error { return server.Serve(ctx, s.DNSUDP, s.DNSTCP) })
+	}
+	for _, p := range s.Ports {
+		all = append(all, func(ctx context.Context) error { return p.Held.Serve(ctx, p.Target) })
+	}
+	return all
+}
+
+// undo takes back what a start has made so far, but for the sandbox, which is the monitor's.
 func (r *run) undo() error {
 	var errs []error
 	if r.created != nil {
 		errs = append(errs, r.created.Destroy())
 	}
-	if r.keeper != nil {
-		r.keeper.Close()
-		errs = append(errs, r.keeper.Drain())
+	if r.program != nil {
+		errs = append(errs, r.program.End())
 	} else if r.streams != nil {
 		r.streams.close()
 	}
-	errs = append(errs, r.closeSandbox())
 	r.joins.close()
 	return errors.Join(errs...)
 }
 
 // closeSandbox takes the network side down. The veth goes with the namespace when the last descriptor is closed.
-func (r *run) closeSandbox() error {
-	if r.sandbox != nil {
-		r.sandbox.NetNS.Close()
-		r.sandbox = nil
+func (m *monitor) closeSandbox() error {
+	if m.keeper != nil {
+		m.keeper.StopServices()
 	}
-	return r.m.in.Networks.Teardown(r.m.c.SandboxPath())
+	if m.sandbox != nil {
+		m.sandbox.Close()
+		m.sandbox = nil
+	}
+	return m.in.Networks.Teardown(m.c.SandboxPath())
 }
 
 // sandboxSpec is what the network is told of the container.

@@ -1,0 +1,132 @@
+package keep
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"ctr/internal/proc"
+	"ctr/runtime/attach"
+	"ctr/runtime/logs"
+)
+
+// Program is one run of a container's program. All files belong to it.
+type Program struct {
+	Init      proc.ID  // a child of this process
+	Stdin     *os.File // the writing end of the program's stdin; nil: it has none
+	Stdout    *os.File // the reading ends; with Pty both nil
+	Stderr    *os.File
+	Pty       *os.File     // the terminal's master; carries stdin and stdout
+	StdinOnce bool         // stdin ends when the first client that had it leaves
+	Log       *logs.Writer // nil: none
+
+	keeper *Keeper
+	pumps  sync.WaitGroup
+	stdin  stdin
+}
+
+// Run begins to copy what the program prints, and to hand in what clients type.
+func (k *Keeper) Run(p *Program) {
+	p.keeper = k
+	p.stdin.f = p.Stdin
+	if p.Pty != nil {
+		p.stdin.f, p.stdin.terminal = p.Pty, true
+	}
+	k.mu.Lock()
+	k.program = p
+	k.mu.Unlock()
+	p.pump(p.Pty, attach.Stdout, logs.Stdout)
+	p.pump(p.Stdout, attach.Stdout, logs.Stdout)
+	p.pump(p.Stderr, attach.Stderr, logs.Stderr)
+}
+
+// Wait waits for the end of the init and returns its exit code; 128 + n if signal n ended it.
+func (p *Program) Wait() (int, error) {
+	var ws unix.WaitStatus
+	for {
+		_, err := unix.Wait4(p.Init.PID, &ws, 0, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return 0, fmt.Errorf("wait for init: %w", os.NewSyscallError("wait4", err))
+		case ws.Signaled():
+			return 128 + int(ws.Signal()), nil
+		case ws.Exited():
+			return ws.ExitStatus(), nil
+		}
+	}
+}
+
+// End returns when all output has been copied, and closes everything. The caller has ended every process of the container:
+// the streams end with the last of them.
+func (p *Program) End() error {
+	p.pumps.Wait()
+	p.keeper.mu.Lock()
+	p.keeper.program = nil
+	p.keeper.mu.Unlock()
+	p.stdin.close()
+	for _, f := range []*os.File{p.Stdout, p.Stderr, p.Pty} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	if p.Log == nil {
+		return nil
+	}
+	return p.Log.Close()
+}
+
+// pump copies one stream to the log and to all clients until it ends. With a terminal the end is EIO (tty_ioctl(4)).
+func (p *Program) pump(f *os.File, kind attach.Kind, stream logs.Stream) {
+	if f == nil {
+		return
+	}
+	p.pumps.Go(func() {
+		buf := make([]byte, attach.MaxPayload)
+		for {
+			n, err := f.Read(buf)
+			if n > 0 {
+				if p.Log != nil {
+					p.Log.Write(stream, buf[:n]) //nolint:errcheck // a full disk must not stop the program
+				}
+				p.keeper.hub.output(kind, buf[:n])
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+}
+
+// stdin is the program's input, shared by all clients that have it.
+type stdin struct {
+	mu       sync.Mutex
+	f        *os.File
+	terminal bool
+	closed   bool
+}
+
+func (s *stdin) write(p []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.f != nil && !s.closed {
+		s.f.Write(p) //nolint:errcheck // a program that closed its stdin does not read what is typed
+	}
+}
+
+// close ends the input. A terminal stays open for its output: its user ends input by a character.
+func (s *stdin) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.f == nil || s.closed {
+		return
+	}
+	s.closed = true
+	if !s.terminal {
+		s.f.Close()
+	}
+}
