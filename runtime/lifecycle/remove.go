@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ctr/runtime/container"
+	"ctr/runtime/monitor"
 )
 
 // Remove removes a container; with Force also one that runs, which is killed. It returns container.ErrRunning without Force.
@@ -18,6 +19,11 @@ func (in *Installation) Remove(ctx context.Context, c *container.Container, opts
 			return &cannotRemoveError{c.Name, state.Status}
 		}
 		if err := in.kill(ctx, c); err != nil {
+			return err
+		}
+	}
+	if record, err := c.ReadMonitor(); err == nil && record.Lingering && record.Monitor.Alive() {
+		if err := monitor.Dismiss(c); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"ctr/runtime/attach"
 	"ctr/runtime/container"
@@ -29,6 +28,9 @@ func (s *Session) Close() error { return s.client.Close() }
 // executed. On error nothing is left of the try.
 func (in *Installation) Start(ctx context.Context, c *container.Container, streams *attach.Streams) (*Session, []string, error) {
 	lock, err := in.lockToStart(ctx, c)
+	if errors.Is(err, errLingers) {
+		return startAgain(ctx, c, streams)
+	}
 	if err != nil || lock == nil {
 		return nil, nil, err
 	}
@@ -39,32 +41,48 @@ func (in *Installation) Start(ctx context.Context, c *container.Container, strea
 	if c.State().Running() {
 		return nil, nil, nil // its monitor was killed, and it goes on
 	}
-	var session *Session
-	var theirs *os.File
-	if streams != nil {
-		ours, file, err := attach.Pair()
-		if err != nil {
-			return nil, nil, err
-		}
-		theirs = file
-		defer theirs.Close()
-		client, err := attach.NewClient(ours, *streams)
-		if err != nil {
-			return nil, nil, err
-		}
-		session = &Session{client}
+	if streams == nil {
+		warnings, err := monitor.Spawn(ctx, in.Installation, c, lock, nil)
+		return nil, warnings, err
+	}
+	ours, theirs, err := attach.Pair()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer theirs.Close()
+	client, err := attach.NewClient(ours, *streams)
+	if err != nil {
+		return nil, nil, err
 	}
 	warnings, err := monitor.Spawn(ctx, in.Installation, c, lock, theirs)
 	if err != nil {
-		if session != nil {
-			session.Close()
-		}
+		client.Close()
 		return nil, nil, err
 	}
-	return session, warnings, nil
+	return &Session{client}, warnings, nil
 }
 
-// lockToStart takes the container's lock; nil if the container runs, or will in a moment.
+// startAgain starts a container whose monitor keeps its sandbox for others.
+func startAgain(ctx context.Context, c *container.Container, streams *attach.Streams) (*Session, []string, error) {
+	if streams != nil {
+		client, warnings, err := monitor.StartAgain(ctx, c, *streams)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &Session{client}, warnings, nil
+	}
+	client, warnings, err := monitor.StartAgain(ctx, c, attach.Streams{})
+	if err != nil {
+		return nil, nil, err
+	}
+	return nil, warnings, client.Close()
+}
+
+// errLingers is returned when the container has ended and its monitor only keeps its sandbox for others.
+var errLingers = errors.New("container's sandbox is in use")
+
+// lockToStart takes the container's lock; nil if the container runs, or will in a moment. It returns errLingers if the lock is
+// its monitor's although the container has ended.
 func (in *Installation) lockToStart(ctx context.Context, c *container.Container) (*container.Lock, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
@@ -75,6 +93,9 @@ func (in *Installation) lockToStart(ctx context.Context, c *container.Container)
 		}
 		if c.State().Running() {
 			return nil, nil
+		}
+		if record, err := c.ReadMonitor(); err == nil && record.Lingering {
+			return nil, errLingers
 		}
 		// Its monitor takes it down, or another command starts it: wait for the one or the other.
 		if err := waitChange(ctx, c); err != nil {

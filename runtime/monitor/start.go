@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -11,7 +12,6 @@ import (
 	"ctr/network"
 	"ctr/network/dns"
 	"ctr/rootfs"
-	"ctr/runtime/attach"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
 	"ctr/runtime/keep"
@@ -185,8 +185,13 @@ func services(s *network.Sandbox) []keep.Service {
 		server := dns.New(*s.DNS, s.NetNS)
 		all = append(all, func(ctx context.Context) error { return server.Serve(ctx, s.DNSUDP, s.DNSTCP) })
 	}
-	for _, p := range s.Ports {
-		all = append(all, func(ctx context.Context) error { return p.Held.Serve(ctx, p.Target) })
+	for i, held := range s.Ports {
+		target := s.Record.Published.IPv4
+		if !target.IsValid() {
+			target = s.Record.Published.IPv6
+		}
+		to := netip.AddrPortFrom(target, s.Record.Ports[i].ContainerPort)
+		all = append(all, func(ctx context.Context) error { return held.Serve(ctx, to) })
 	}
 	return all
 }
