@@ -18,9 +18,23 @@ const upstreamTimeout = 4 * time.Second
 
 var errConnecting = errors.New("connection on its way")
 
+// forward asks the servers one after the other. There is always a reply.
+func (s *Server) forward(ctx context.Context, q *query, kind int) []byte {
+	s.mu.RLock()
+	list := s.config.upstreams(&s.host, s.ns)
+	s.mu.RUnlock()
+	for _, u := range list {
+		reply, err := s.exchange(ctx, u, q, kind)
+		if err == nil && !failed(reply) {
+			return reply
+		}
+	}
+	return failure(q, codeServerFailure)
+}
+
 // exchange asks one server and returns its reply, with the ID of the question restored. The reply is new memory.
-func (u upstream) exchange(ctx context.Context, q *query, kind int) ([]byte, error) {
-	f, err := u.dial(kind)
+func (s *Server) exchange(ctx context.Context, u upstream, q *query, kind int) ([]byte, error) {
+	f, err := s.dial(u, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -46,6 +60,14 @@ func (u upstream) exchange(ctx context.Context, q *query, kind int) ([]byte, err
 	}
 	copy(reply, q.message[:2])
 	return reply, nil
+}
+
+// dial opens a socket to the server, one at a time: a thousand goroutines that want one shall not be a thousand before the one
+// that answers names of containers.
+func (s *Server) dial(u upstream, kind int) (*os.File, error) {
+	s.dialing.Lock()
+	defer s.dialing.Unlock()
+	return u.dial(kind)
 }
 
 // largeBuffers are buffers for the largest datagram. One is taken only once something is there to be read, so that a thousand

@@ -24,6 +24,7 @@ type Server struct {
 
 	forwards    atomic.Int64
 	maxForwards int64
+	dialing     sync.Mutex
 
 	mu     sync.RWMutex // held for reading while a question is looked up
 	config Config
@@ -145,17 +146,3 @@ func (s *Server) startForward() bool {
 }
 
 func (s *Server) endForward() { s.forwards.Add(-1) }
-
-// forward asks the servers one after the other. There is always a reply.
-func (s *Server) forward(ctx context.Context, q *query, kind int) []byte {
-	s.mu.RLock()
-	list := s.config.upstreams(&s.host, s.ns)
-	s.mu.RUnlock()
-	for _, u := range list {
-		reply, err := u.exchange(ctx, q, kind)
-		if err == nil && !failed(reply) {
-			return reply
-		}
-	}
-	return failure(q, codeServerFailure)
-}

@@ -192,12 +192,14 @@ func (s served) exchange(tb testing.TB, m *mdns.Msg, tcp bool) (*mdns.Msg, time.
 	var reply []byte
 	if tcp {
 		conn := dialTCP(tb, s.ns, s.tcp)
+		defer conn.Close()
 		conn.SetDeadline(start.Add(15 * time.Second))
 		if _, err = conn.Write(framed(packed)); err == nil {
 			reply, err = readFramed(conn)
 		}
 	} else {
 		conn := dialUDP(tb, s.ns, s.udp)
+		defer conn.Close()
 		conn.SetDeadline(start.Add(15 * time.Second))
 		reply = make([]byte, maxMessage)
 		var n int
