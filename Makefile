@@ -18,7 +18,7 @@ goflags   = -buildvcs=false -trimpath -tags $(tags)
 ldflags   = -s -w -linkmode external -extldflags "-static" -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := build
-.PHONY: build unit test race fuzz golden lint fmt check demo bench images install uninstall completion clean help
+.PHONY: build unit test race fuzz golden lint fmt check demo bench images install uninstall completion clean help print-goflags
 
 build: ## build bin/ctr, one static binary
 	@hack/setup build
@@ -85,6 +85,9 @@ completion: build ## write the shell completion to bin/completion
 
 clean: ## remove bin
 	rm -rf bin
+
+print-goflags:
+	@echo '$(goflags)'
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  %-12s %s\n", $$1, $$2 }'

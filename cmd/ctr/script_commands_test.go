@@ -77,9 +77,9 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	got := 0
 	err = ts.Exec(args[1], args[2:]...)
-	var exit *exec.ExitError
+	exit, ended := errors.AsType[*exec.ExitError](err)
 	switch {
-	case errors.As(err, &exit):
+	case ended:
 		got = exit.ExitCode()
 	case err != nil:
 		ts.Fatalf("%v", err)

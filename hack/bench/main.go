@@ -25,8 +25,7 @@ func main() {
 	results := flag.String("results", "hack/bench/results.md", "the `file` to write")
 	flag.Parse()
 	err := run(*ctr, *rounds, *only, *results)
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && os.Getenv(envInside) == "" {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && os.Getenv(envInside) == "" {
 		os.Exit(exit.ExitCode()) // the process inside has said why
 	}
 	if err != nil {
@@ -98,8 +97,7 @@ func command(env []string, name string, args ...string) (string, error) {
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.Output()
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			err = fmt.Errorf("%w: %s", err, exit.Stderr)
 		}
 		return "", fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
