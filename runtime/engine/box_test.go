@@ -183,9 +183,10 @@ func (b *box) exec(c Config, e ExecConfig) (r result, err error) {
 
 // A stream is a pipe that is read to its end in the background.
 type stream struct {
-	w    *os.File
-	done chan struct{}
-	buf  bytes.Buffer
+	w     *os.File
+	first chan struct{} // closed when something was read
+	done  chan struct{} // closed at the end
+	buf   bytes.Buffer
 }
 
 func (b *box) pipe() *stream {
@@ -194,10 +195,12 @@ func (b *box) pipe() *stream {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	s := &stream{w: w, done: make(chan struct{})}
+	s := &stream{w: w, first: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		defer r.Close()
+		io.CopyN(&s.buf, r, 1)
+		close(s.first)
 		io.Copy(&s.buf, r)
 	}()
 	return s

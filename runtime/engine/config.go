@@ -38,6 +38,8 @@ type Config struct {
 	Mounts []container.Mount
 	// Binds are the files that ctr gives a container: resolv.conf, hosts, hostname. A mount with the same target wins.
 	Binds []Bind
+
+	plain bool // leave all mounts to libcontainer: what tests compare with
 }
 
 // User is who runs a program, by numbers.

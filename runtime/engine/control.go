@@ -159,10 +159,19 @@ func Destroy(stateDir, id string) error {
 		errs = append(errs, r.kill(), r.removeCgroup())
 	}
 	root, name := libcontainerDir(stateDir, id)
-	errs = append(errs, os.RemoveAll(filepath.Join(root, name)))
+	errs = append(errs, os.RemoveAll(filepath.Join(root, name)),
+		removeFolder(filepath.Join(root, devStage)), removeFolder(filepath.Join(root, cgroupStage)))
 	if errors.Join(errs...) == nil {
 		// Last: it is what the rest is found by.
 		errs = append(errs, os.Remove(filepath.Join(root, recordFile)))
 	}
 	return errors.Join(errs...)
+}
+
+// removeFolder removes an empty folder, which may be gone.
+func removeFolder(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }

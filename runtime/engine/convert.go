@@ -43,7 +43,7 @@ func (c Config) libcontainer(h host) (_ *configs.Config, warnings []string, err 
 	if out.Sysctl, err = sysctls(c); err != nil {
 		return nil, nil, err
 	}
-	if out.Mounts, err = mounts(c); err != nil {
+	if out.Mounts, err = mounts(c, h); err != nil {
 		return nil, nil, err
 	}
 	out.MaskPaths, out.ReadonlyPaths = systemPaths(s, h)

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/opencontainers/runc/libcontainer"
+	"github.com/opencontainers/runc/libcontainer/configs"
 
 	"ctr/internal/proc"
+	"ctr/runtime/container"
+	"ctr/runtime/engine/pid1"
 )
 
 // Created is a container whose init waits to become the program.
@@ -37,42 +41,61 @@ func Create(c Config, io Stdio) (_ *Created, err error) {
 	if err != nil {
 		return nil, err
 	}
-	id := c.Spec.ID
-	root, name := libcontainerDir(c.StateDir, id)
-	if err := os.MkdirAll(root, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(c.StateDir, c.Spec.ID), 0o700); err != nil {
 		return nil, fmt.Errorf("make state folder: %w", err)
 	}
-	r := record{Cgroup: config.Cgroups.Path, SharedPID: c.PIDNS != ""}
-	if err := r.write(c.StateDir, id); err != nil {
+	r := record{Cgroup: config.Cgroups.Path}
+	if err := r.write(c.StateDir, c.Spec.ID); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			if left := Destroy(c.StateDir, id); left != nil {
+			if left := Destroy(c.StateDir, c.Spec.ID); left != nil {
 				err = errors.Join(err, left)
 			}
 		}
 	}()
-	lc, err := libcontainer.Create(root, name, config)
-	if err != nil {
-		return nil, fmt.Errorf("create container: %w", err)
-	}
-	x := &Created{Warnings: warnings, stateDir: c.StateDir, id: id, c: lc}
-	if x.init, err = start(lc, c.program(io.Console), io); err != nil {
+	x := &Created{Warnings: warnings, stateDir: c.StateDir, id: c.Spec.ID}
+	if err := x.start(c, config, io); err != nil {
 		return nil, err
 	}
 	r.Init = x.init.ID
-	if err := r.write(c.StateDir, id); err != nil {
+	if err := r.write(c.StateDir, c.Spec.ID); err != nil {
 		return nil, errors.Join(err, x.Destroy())
 	}
 	return x, nil
 }
 
+// start has libcontainer make the container and start the init, on top of what is prebuilt.
+func (x *Created) start(c Config, config *configs.Config, io Stdio) (err error) {
+	if !c.plain {
+		defer c.unmountStages()
+		if err := c.prebuild(config); err != nil {
+			return err
+		}
+		null, err := c.replaceNull(&io)
+		if err != nil {
+			return fmt.Errorf("open null device: %w", err)
+		}
+		defer null.Close()
+	}
+	root, name := libcontainerDir(c.StateDir, c.Spec.ID)
+	if x.c, err = libcontainer.Create(root, name, config); err != nil {
+		return fmt.Errorf("create container: %w", err)
+	}
+	x.init, err = start(x.c, c.program(io.Console), io)
+	return err
+}
+
 // program is the container's first.
 func (c Config) program(tty bool) *libcontainer.Process {
+	args := c.Args
+	if c.Spec.Init {
+		args = pid1.Args(args)
+	}
 	return &libcontainer.Process{
 		Init:             true,
-		Args:             c.Args,
+		Args:             args,
 		Env:              environment(c.Env, c.Hostname, c.User.Home, tty),
 		UID:              c.User.UID,
 		GID:              c.User.GID,
@@ -102,7 +125,9 @@ func (x *Created) Wait() (code int, err error) { return x.init.Wait() }
 // Destroy ends what still runs in the container, reaps the init unless Wait has, and removes all that Create made.
 func (x *Created) Destroy() error {
 	r, err := readRecord(x.stateDir, x.id)
-	if err == nil {
+	if errors.Is(err, container.ErrNotRunning) {
+		err = nil // destroyed by somebody else
+	} else if err == nil {
 		err = r.kill()
 	}
 	if !x.init.reaped && err == nil {

@@ -24,6 +24,7 @@ type host struct {
 	unified      bool              // cgroup v2 only
 	appArmor     bool              // the profile docker-default is loaded
 	throttles    []string          // /sys/devices/system/cpu/cpu*/thermal_throttle
+	executable   string            // our own, for --init
 	devices      []*devices.Device // the spec's --device, or all of the host's for --privileged
 }
 
@@ -53,6 +54,9 @@ func thisHost(c Config) (host, error) {
 	}
 	// They tell how hot other tenants make the machine (moby masks them since 25.0.4).
 	h.throttles, _ = filepath.Glob("/sys/devices/system/cpu/cpu*/thermal_throttle")
+	if h.executable, err = os.Executable(); err != nil {
+		return host{}, fmt.Errorf("find own executable: %w", err)
+	}
 	h.devices, err = resolveDevices(c.Spec.Security)
 	return h, err
 }

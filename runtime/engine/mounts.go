@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ctr/runtime/container"
+	"ctr/runtime/engine/pid1"
 )
 
 const (
@@ -21,12 +23,18 @@ const (
 
 // mounts lists everything that is mounted below the root, parents before children. The last of those with the same target
 // wins: the user's over the files that ctr gives, and over the defaults.
-func mounts(c Config) ([]*configs.Mount, error) {
+func mounts(c Config, h host) ([]*configs.Mount, error) {
 	own, err := userMounts(c.Mounts)
 	if err != nil {
 		return nil, err
 	}
 	all := append(systemMounts(c), fileMounts(c.Binds)...)
+	if c.Spec.Init {
+		if slices.ContainsFunc(own, func(m *configs.Mount) bool { return m.Destination == "/dev" || m.Destination == pid1.Path }) {
+			return nil, errors.New("--init needs a /dev of the container's own, but something is mounted there")
+		}
+		all = append(all, bindMount(h.executable, pid1.Path, true, false))
+	}
 	all = slices.DeleteFunc(all, func(m *configs.Mount) bool {
 		return slices.ContainsFunc(own, func(o *configs.Mount) bool {
 			return o.Destination == m.Destination || o.Destination == "/dev" && strings.HasPrefix(m.Destination, "/dev/")
@@ -65,14 +73,17 @@ func shmMount(c Config) *configs.Mount {
 	if c.IPCNS == HostNS {
 		return bindMount("/dev/shm", "/dev/shm", false, true)
 	}
-	size := c.Spec.Resources.ShmSize
-	if size <= 0 {
-		size = defaultShmSize
-	}
 	return &configs.Mount{
 		Device: "tmpfs", Source: "shm", Destination: "/dev/shm", Flags: noneMayPass,
-		Data: fmt.Sprintf("mode=1777,size=%d", size),
+		Data: fmt.Sprintf("mode=1777,size=%d", c.shmSize()),
 	}
+}
+
+func (c Config) shmSize() int64 {
+	if size := c.Spec.Resources.ShmSize; size > 0 {
+		return size
+	}
+	return defaultShmSize
 }
 
 func fileMounts(binds []Bind) []*configs.Mount {

@@ -20,10 +20,9 @@ const (
 // record is what is needed to undo a container, whatever became of its maker. It is written before libcontainer starts,
 // which leaves cgroups and a waiting init behind when it is killed, and again when the init is known.
 type record struct {
-	Version   int     `json:"version"`
-	Cgroup    string  `json:"cgroup"` // from the root of each hierarchy
-	SharedPID bool    `json:"sharedPID,omitempty"`
-	Init      proc.ID `json:"init,omitzero"`
+	Version int     `json:"version"`
+	Cgroup  string  `json:"cgroup"` // from the root of each hierarchy
+	Init    proc.ID `json:"init,omitzero"`
 }
 
 func (r record) write(stateDir, id string) error {

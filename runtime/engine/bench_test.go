@@ -1,0 +1,71 @@
+package engine
+
+import (
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ctr/internal/testhost"
+)
+
+// BenchmarkTrue is a whole container: create, release, wait, destroy. It runs on the machine's own cgroups, in a mount
+// namespace of its own.
+func BenchmarkTrue(b *testing.B) {
+	if os.Geteuid() != 0 {
+		b.Skip("needs root")
+	}
+	for _, plain := range []bool{false, true} {
+		name := "prebuilt"
+		if plain {
+			name = "plain"
+		}
+		b.Run(name, func(b *testing.B) { benchmarkTrue(b, plain) })
+	}
+}
+
+func benchmarkTrue(b *testing.B, plain bool) {
+	dir := b.TempDir()
+	box := newBox(b, &testhost.Host{Dir: dir, Root: dir + "/data", RunRoot: dir + "/run"})
+	b.Cleanup(func() { removeParents(b, box) })
+	started, created := time.Duration(0), time.Duration(0)
+	b.ResetTimer()
+	for range b.N {
+		c := box.config("true")
+		c.plain = plain
+		begin := time.Now()
+		x, err := box.create(c, Stdio{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		created += time.Since(begin)
+		if err := x.Release(); err != nil {
+			b.Fatal(err)
+		}
+		if code, err := x.Wait(); code != 0 || err != nil {
+			b.Fatal(code, err)
+		}
+		started += time.Since(begin)
+		if err := x.Destroy(); err != nil {
+			b.Fatal(err)
+		}
+		runtime.KeepAlive(x)
+	}
+	b.ReportMetric(float64(created.Microseconds())/1000/float64(b.N), "create-ms/op")
+	b.ReportMetric(float64(started.Microseconds())/1000/float64(b.N), "wait-ms/op")
+}
+
+// removeParents removes the folders above the containers' cgroups.
+func removeParents(b *testing.B, box *box) {
+	m, err := record{Cgroup: "/ctr-" + box.h.Tag()}.cgroup()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, path := range m.GetPaths() {
+		if err := unix.Rmdir(path); err != nil && err != unix.ENOENT {
+			b.Errorf("remove %q: %v", path, err)
+		}
+	}
+}
