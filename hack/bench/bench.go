@@ -26,7 +26,8 @@ type bench struct {
 	env         []string
 	bundle      string // runs true
 	sleepBundle string // runs sleep
-	peers       []string
+	peers       []peer
+	dockerd     *exec.Cmd // of our own; nil if none was started
 	notes       []string
 }
 
@@ -96,47 +97,12 @@ func (b *bench) makeBundle(name, archive string, argv ...string) (string, error)
 	return bundle, os.WriteFile(path, data, 0o644)
 }
 
-// findPeers prepares the engines that answer. One that is missing, or does not work here, is noted and left out.
-func (b *bench) findPeers(archive string) {
-	for _, peer := range []string{"docker", "podman"} {
-		if _, err := exec.LookPath(peer); err != nil {
-			b.notes = append(b.notes, peer+" is not installed")
-			continue
-		}
-		if err := preparePeer(peer, archive); err != nil {
-			b.notes = append(b.notes, fmt.Sprintf("%s is left out: %s", peer, firstLine(err)))
-			continue
-		}
-		b.peers = append(b.peers, peer)
-	}
-}
-
-func preparePeer(peer, archive string) error {
-	if _, err := command(nil, peer, "import", archive, image); err != nil {
-		return err
-	}
-	if _, err := command(nil, peer, "network", "create", network); err != nil {
-		return err
-	}
-	_, err := command(nil, peer, "run", "--rm", "--network", network, image, "true")
-	return err
-}
-
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
-}
-
 // close removes everything, as far as it is there.
 func (b *bench) close() error {
 	if states, err := command(nil, "runc", "list", "--quiet"); err == nil && slices.Contains(strings.Fields(states), "ctr-bench-exec") {
 		_, _ = command(nil, "runc", "delete", "--force", "ctr-bench-exec")
 	}
-	for _, peer := range b.peers {
-		_, _ = command(nil, peer, "rm", "-f", "ctr-bench-exec")
-		_, _ = command(nil, peer, "network", "rm", network)
-		_, _ = command(nil, peer, "rmi", "-f", image)
-	}
+	b.closePeers()
 	_, err := command(b.env, b.ctr, "system", "reset", "--force")
 	return errors.Join(err, os.RemoveAll(b.dir))
 }

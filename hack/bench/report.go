@@ -31,9 +31,9 @@ func newReport(b *bench) *report {
 		first, _, _ := strings.Cut(version, "\n")
 		fmt.Fprintf(&s, "- runc: %s\n", first)
 	}
-	for _, peer := range b.peers {
-		if version, err := command(nil, peer, "--version"); err == nil {
-			fmt.Fprintf(&s, "- %s: %s\n", peer, version)
+	for _, p := range b.peers {
+		if version, err := command(p.env, p.name, "--version"); err == nil {
+			fmt.Fprintf(&s, "- %s: %s\n", p.name, version)
 		}
 	}
 	for _, note := range b.notes {

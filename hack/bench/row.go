@@ -11,6 +11,7 @@ import (
 // contestant is one way to do what a row measures.
 type contestant struct {
 	name string
+	env  []string // besides our own
 	argv []string
 	// target is the largest ratio of its median to the baseline's that we aim for; 0: it is there to compare.
 	target float64
@@ -48,7 +49,7 @@ func measure(b *bench, contestants []contestant) ([]result, error) {
 	}
 	for round := range warmUp + b.rounds {
 		for i, c := range contestants {
-			took, err := b.time(c.argv)
+			took, err := c.time()
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.name, err)
 			}
@@ -64,9 +65,9 @@ func measure(b *bench, contestants []contestant) ([]result, error) {
 }
 
 // time runs a whole command, from fork to the end.
-func (b *bench) time(argv []string) (time.Duration, error) {
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), b.env...)
+func (c contestant) time() (time.Duration, error) {
+	cmd := exec.Command(c.argv[0], c.argv[1:]...)
+	cmd.Env = append(os.Environ(), c.env...)
 	start := time.Now()
 	err := cmd.Run()
 	took := time.Since(start)
@@ -84,11 +85,11 @@ var rows = []row{
 		prepare: func(b *bench) ([]contestant, error) {
 			all := []contestant{
 				{name: "runc run", argv: []string{"runc", "run", "--bundle", b.bundle, "ctr-bench-start"}},
-				{name: "ctr run", argv: []string{b.ctr, "run", "--rm", "--network", network, "busybox", "true"}, target: 2.0},
+				{name: "ctr run", env: b.env, argv: []string{b.ctr, "run", "--rm", "--network", network, "busybox", "true"}, target: 2.0},
 			}
-			for _, peer := range b.peers {
+			for _, p := range b.peers {
 				all = append(all, contestant{
-					name: peer + " run", argv: []string{peer, "run", "--rm", "--network", network, image, "true"},
+					name: p.name + " run", env: p.env, argv: []string{p.name, "run", "--rm", "--network", network, image, "true"},
 				})
 			}
 			return all, nil
@@ -106,14 +107,15 @@ var rows = []row{
 			}
 			all := []contestant{
 				{name: "runc exec", argv: []string{"runc", "exec", "ctr-bench-exec", "true"}},
-				{name: "ctr exec", argv: []string{b.ctr, "exec", "ctr-bench-exec", "true"}, target: 0.8},
+				{name: "ctr exec", env: b.env, argv: []string{b.ctr, "exec", "ctr-bench-exec", "true"}, target: 0.8},
 			}
-			for _, peer := range b.peers {
-				_, err := command(nil, peer, "run", "-d", "--name", "ctr-bench-exec", image, "sleep", "1000")
-				if err != nil {
+			for _, p := range b.peers {
+				if _, err := command(p.env, p.name, "run", "-d", "--name", "ctr-bench-exec", image, "sleep", "1000"); err != nil {
 					return nil, err
 				}
-				all = append(all, contestant{name: peer + " exec", argv: []string{peer, "exec", "ctr-bench-exec", "true"}})
+				all = append(all, contestant{
+					name: p.name + " exec", env: p.env, argv: []string{p.name, "exec", "ctr-bench-exec", "true"},
+				})
 			}
 			return all, nil
 		},
@@ -128,7 +130,7 @@ var rows = []row{
 		prepare: func(b *bench) ([]contestant, error) {
 			return []contestant{
 				{name: "true", argv: []string{"/bin/true"}},
-				{name: "ctr version", argv: []string{b.ctr, "version"}, target: 5.0},
+				{name: "ctr version", env: b.env, argv: []string{b.ctr, "version"}, target: 5.0},
 			}, nil
 		},
 	},
