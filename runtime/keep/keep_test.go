@@ -1,0 +1,266 @@
+package keep
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ctr/internal/proc"
+	"ctr/runtime/attach"
+	"ctr/runtime/logs"
+)
+
+// newKeeper returns a keeper and the path of its socket.
+func newKeeper(t *testing.T) (*Keeper, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "attach.sock")
+	l, err := attach.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := New(l)
+	t.Cleanup(k.Close)
+	return k, path
+}
+
+// run starts a shell command as the program that is kept.
+func run(t *testing.T, k *Keeper, script string) *Program {
+	t.Helper()
+	return runProgram(t, k, &Program{StdinOnce: true}, script)
+}
+
+func runProgram(t *testing.T, k *Keeper, p *Program, script string) *Program {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", script)
+	for _, s := range []struct {
+		ours   **os.File
+		theirs func(*os.File)
+		input  bool
+	}{
+		{&p.Stdin, func(f *os.File) { cmd.Stdin = f }, true},
+		{&p.Stdout, func(f *os.File) { cmd.Stdout = f }, false},
+		{&p.Stderr, func(f *os.File) { cmd.Stderr = f }, false},
+	} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours, theirs := r, w
+		if s.input {
+			ours, theirs = w, r
+		}
+		*s.ours = ours
+		s.theirs(theirs)
+		defer theirs.Close()
+	}
+	var err error
+	if p.Log, err = logs.Open(filepath.Join(t.TempDir(), "log"), logs.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if p.Init, err = proc.Of(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	k.Run(p)
+	return p
+}
+
+// finish does what a monitor does at the end. It may run beside the test.
+func finish(t *testing.T, k *Keeper, p *Program) int {
+	t.Helper()
+	code, err := p.Wait()
+	if err != nil {
+		t.Error(err)
+	}
+	if err := p.End(); err != nil {
+		t.Error(err)
+	}
+	k.Exit(code)
+	return code
+}
+
+func attachTo(t *testing.T, path string, s attach.Streams) *attach.Client {
+	t.Helper()
+	conn, err := attach.Dial(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := attach.NewClient(conn, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// waitClients waits until so many are attached.
+func waitClients(t *testing.T, k *Keeper, n int) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+		if len(k.hub.all()) == n {
+			return
+		}
+		<-time.After(time.Millisecond)
+	}
+	t.Fatalf("%d clients are attached, want %d", len(k.hub.all()), n)
+}
+
+func TestNoByteOfOutputIsLostToASlowReader(t *testing.T) {
+	const size = 4 << 20
+	k, path := newKeeper(t)
+	r, w := io.Pipe()
+	c := attachTo(t, path, attach.Streams{Stdout: w})
+	waitClients(t, k, 1)
+	p := run(t, k, "head -c 4194304 /dev/zero")
+	go func() {
+		c.Wait()
+		w.Close()
+	}()
+	ended := make(chan int, 1)
+	go func() { ended <- finish(t, k, p) }()
+	buf, got := make([]byte, 1000), 0 // reads much smaller than what is sent
+	for {
+		n, err := r.Read(buf)
+		got += n
+		if err != nil {
+			break
+		}
+	}
+	if got != size {
+		t.Errorf("%d bytes arrived, want %d", got, size)
+	}
+	if code := <-ended; code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestAllClientsSeeTheOutput(t *testing.T) {
+	k, path := newKeeper(t)
+	var outs [3]bytes.Buffer
+	var clients [3]*attach.Client
+	for i := range clients {
+		clients[i] = attachTo(t, path, attach.Streams{Stdout: &outs[i]})
+	}
+	waitClients(t, k, len(clients))
+	finish(t, k, run(t, k, "echo out; echo err >&2; exit 3"))
+	for i, c := range clients {
+		if r, err := c.Wait(); err != nil || r.ExitCode != 3 {
+			t.Errorf("client %d: %+v, %v", i, r, err)
+		}
+		if outs[i].String() != "out\n" {
+			t.Errorf("client %d read %q", i, &outs[i])
+		}
+	}
+}
+
+func TestStdinEndsWithItsFirstClient(t *testing.T) {
+	k, path := newKeeper(t)
+	var out bytes.Buffer
+	c := attachTo(t, path, attach.Streams{Stdin: strings.NewReader("a\nb\n"), Stdout: &out})
+	waitClients(t, k, 1)
+	p := run(t, k, "cat; echo end")
+	go finish(t, k, p)
+	if r, err := c.Wait(); err != nil || r.ExitCode != 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if out.String() != "a\nb\nend\n" {
+		t.Errorf("read %q", &out)
+	}
+}
+
+func TestDetachedClientLeavesTheProgramAlone(t *testing.T) {
+	k, path := newKeeper(t)
+	typed, keys := io.Pipe()
+	c := attachTo(t, path, attach.Streams{Stdin: typed, Stdout: io.Discard, DetachKeys: []byte{16, 17}})
+	waitClients(t, k, 1)
+	p := runProgram(t, k, &Program{}, "exec sleep 100")
+	go keys.Write([]byte{16, 17})
+	if r, err := c.Wait(); err != nil || !r.Detached {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	waitClients(t, k, 0)
+	if !p.Init.Alive() {
+		t.Error("the program has ended")
+	}
+	if err := p.Init.Signal(9); err != nil {
+		t.Fatal(err)
+	}
+	if code := finish(t, k, p); code != 137 {
+		t.Errorf("exit code %d, want 137", code)
+	}
+}
+
+func TestHolderKeepsTheSandbox(t *testing.T) {
+	k, path := newKeeper(t)
+	conn, err := attach.Dial(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SendJSON(attach.Hello, attach.Request{Version: 1, Hold: true}); err != nil {
+		t.Fatal(err)
+	}
+	waitClients(t, k, 1)
+	if !k.Held() {
+		t.Error("not held")
+	}
+	released := k.Released()
+	finish(t, k, run(t, k, "true"))
+	select {
+	case <-released:
+		t.Error("released by the end of the program")
+	default:
+	}
+	conn.Close()
+	select {
+	case <-released:
+	case <-time.After(10 * time.Second):
+		t.Error("not released when the holder left")
+	}
+}
+
+func TestOrders(t *testing.T) {
+	k, path := newKeeper(t)
+	conn, err := attach.Dial(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	c, err := attach.NewStarter(conn, attach.Streams{Stdout: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := <-k.Orders()
+	if !order.Request.Start {
+		t.Fatalf("order %+v", order.Request)
+	}
+	order.Started([]byte("warnings"))
+	answer, started, err := c.AwaitStart()
+	if err != nil || !started || string(answer) != "warnings" {
+		t.Fatalf("answer %q, %v, %v", answer, started, err)
+	}
+	finish(t, k, run(t, k, "echo again"))
+	if _, err := c.Wait(); err != nil || out.String() != "again\n" {
+		t.Errorf("read %q, %v", &out, err)
+	}
+}
+
+func TestStrangerIsLetGo(t *testing.T) {
+	k, path := newKeeper(t)
+	conn, err := attach.Dial(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Send(attach.Stdout, []byte("not hello"))
+	if _, _, err := conn.Receive(); err != io.EOF {
+		t.Errorf("Receive = %v, want EOF", err)
+	}
+	if len(k.hub.all()) != 0 {
+		t.Error("a stranger is attached")
+	}
+}
