@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 
@@ -48,12 +49,7 @@ func (n *Networks) Setup(ctx context.Context, s SandboxSpec, owner proc.ID) (mad
 	if err := r.write(); err != nil {
 		return nil, err
 	}
-	inside := make(chan error, 1)
-	go func() { inside <- b.makeNamespace() }()
-	if err := b.makeHostSide(inside); err != nil {
-		return nil, err
-	}
-	return b.Sandbox, b.NetNS.Do(b.configure)
+	return b.Sandbox, b.build()
 }
 
 // clear takes down what an earlier start of the container left.
@@ -72,15 +68,62 @@ func (n *Networks) clear(s SandboxSpec) error {
 type building struct {
 	*Networks
 	*Sandbox
-	all []*attachment // in the order of the spec
+	all    []*attachment // in the order of the spec
+	beside group         // what is done beside the rest, and must be done at the end
 }
 
-// makeNamespace makes the container's namespace with its lo, and the sockets of its resolver. It runs beside makeHostSide.
+// group runs functions side by side.
+type group struct {
+	wg   sync.WaitGroup
+	mu   sync.Mutex
+	errs []error
+}
+
+// start runs f on its own.
+func (g *group) start(f func() error) {
+	g.wg.Go(func() {
+		if err := f(); err != nil {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.errs = append(g.errs, err)
+		}
+	})
+}
+
+// wait waits for all that was started, and returns their errors.
+func (g *group) wait() error {
+	g.wg.Wait()
+	return errors.Join(g.errs...)
+}
+
+// build makes the sandbox. The namespace is made while the host's side is looked after, the resolver's sockets and the rules
+// while the interfaces are made: what the kernel does for each takes the better part of a millisecond.
+func (b *building) build() error {
+	namespace := make(chan error, 1)
+	b.beside.start(func() error {
+		err := b.makeNamespace()
+		namespace <- err
+		if err != nil || !b.resolves() {
+			return nil // it has been told
+		}
+		return b.makeResolver()
+	})
+	err := b.makeHostSide(namespace)
+	if err == nil {
+		err = b.NetNS.Do(b.configure)
+	}
+	if err := errors.Join(err, b.beside.wait()); err != nil {
+		return err
+	}
+	return b.addRules()
+}
+
+// makeNamespace makes the container's namespace with its lo.
 func (b *building) makeNamespace() (err error) {
 	if b.NetNS, err = netns.New(); err != nil {
 		return err
 	}
-	err = b.NetNS.Do(func() error {
+	return b.NetNS.Do(func() error {
 		c, err := rtnl.DialCurrent()
 		if err != nil {
 			return err
@@ -88,9 +131,10 @@ func (b *building) makeNamespace() (err error) {
 		defer c.Close()
 		return c.SetUp(1) // lo is the first link of every namespace
 	})
-	if err != nil || !b.resolves() {
-		return err
-	}
+}
+
+// makeResolver makes the sockets of the container's resolver, and the rules that lead to them.
+func (b *building) makeResolver() (err error) {
 	if b.DNSUDP, b.DNSTCP, err = dns.Listen(b.NetNS); err != nil {
 		return err
 	}
@@ -112,9 +156,9 @@ func (b *building) resolves() bool {
 	return false
 }
 
-// makeHostSide makes all that is the host's. It waits for the namespace where it needs it, and in any case.
-func (b *building) makeHostSide(inside <-chan error) error {
-	err := b.onHost(func(c *rtnl.Conn) error {
+// makeHostSide makes all that is the host's, and the interfaces in the namespace once that is there.
+func (b *building) makeHostSide(namespace <-chan error) error {
+	return b.onHost(func(c *rtnl.Conn) error {
 		if err := b.lease(c); err != nil {
 			return err
 		}
@@ -126,23 +170,15 @@ func (b *building) makeHostSide(inside <-chan error) error {
 		if err := b.writeFiles(); err != nil {
 			return err
 		}
-		if err := <-inside; err != nil {
+		if err := <-namespace; err != nil {
 			return err
 		}
-		inside = nil
 		b.Record.NetnsFD = b.NetNS.Fd()
 		if err := b.Record.write(); err != nil {
 			return err
 		}
 		return b.attach(c)
 	})
-	if inside != nil {
-		err = errors.Join(err, <-inside)
-	}
-	if err != nil {
-		return err
-	}
-	return b.addRules()
 }
 
 // lease makes the devices of the networks that are missing, and takes the endpoints' addresses.
@@ -200,7 +236,8 @@ func (b *building) ready(c *rtnl.Conn, a *attachment) (err error) {
 	if a.device, err = b.ensureDevice(c, a.network); err != nil {
 		return err
 	}
-	return b.ensureRules(a.network)
+	b.beside.start(func() error { return b.ensureRules(a.network) })
+	return nil
 }
 
 // stillThere finds out whether a network was removed before our lease could be seen.

@@ -18,7 +18,7 @@ var ErrInUse = errors.New("Address already in use") //nolint:staticcheck // Dock
 
 // probed is how many leases TakeLowest examines for dead owners, at least, before it takes an address. Looking at all of
 // them would make the start of a container as slow as its network is full.
-const probed = 16
+const probed = 8
 
 // Leases are the leases of one network.
 type Leases struct {
