@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,8 +59,15 @@ func unmarshal(data []byte, v any) error {
 	if n := bytes.Count(data, []byte{','}); n > maxElements {
 		return fmt.Errorf("%w: document of more than %d elements", ErrInvalid, maxElements)
 	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	err := json.Unmarshal(data, v)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return fmt.Errorf("%w: %q is a JSON %s", ErrInvalid, clip(wrong.Field), wrong.Value)
+	case errors.As(err, &wrong):
+		return fmt.Errorf("%w: document is a JSON %s", ErrInvalid, wrong.Value)
+	case err != nil:
+		return fmt.Errorf("%w: no JSON: %s", ErrInvalid, clip(err.Error()))
 	}
 	return nil
 }
@@ -68,12 +76,12 @@ func unmarshal(data []byte, v any) error {
 // would see two images under one digest (CVE-2021-41190). So is one whose content is not what its media type says.
 func isIndex(data []byte, mediaType string) (bool, error) {
 	var doc struct {
-		SchemaVersion int             `json:"schemaVersion"`
-		MediaType     string          `json:"mediaType"`
-		Manifests     json.RawMessage `json:"manifests"`
-		Config        json.RawMessage `json:"config"`
-		Layers        json.RawMessage `json:"layers"`
-		FSLayers      json.RawMessage `json:"fsLayers"`
+		SchemaVersion int
+		MediaType     string
+		Manifests     json.RawMessage
+		Config        json.RawMessage
+		Layers        json.RawMessage
+		FSLayers      json.RawMessage
 	}
 	if err := unmarshal(data, &doc); err != nil {
 		return false, err

@@ -16,7 +16,6 @@ import (
 
 const (
 	maxAttempts   = 5 // of one download without a byte in between
-	firstBackoff  = 200 * time.Millisecond
 	progressEvery = 100 * time.Millisecond
 )
 
@@ -30,7 +29,7 @@ func (p *pull) blob(ctx context.Context, d v1.Descriptor) error {
 		p.tell(Event{Layer: short, Status: "Already exists"})
 		return nil
 	}
-	backoff, have := firstBackoff, int64(-1)
+	backoff, have := p.in.s.backoff, int64(-1)
 	for attempt := 1; ; attempt++ {
 		n, err := p.download(ctx, d)
 		if err == nil {
@@ -38,7 +37,7 @@ func (p *pull) blob(ctx context.Context, d v1.Descriptor) error {
 			return nil
 		}
 		if n > have {
-			attempt, backoff, have = 1, firstBackoff, n
+			attempt, backoff, have = 1, p.in.s.backoff, n
 		}
 		if attempt == maxAttempts || ctx.Err() != nil || !worthRetrying(err) {
 			return err
@@ -91,11 +90,14 @@ func (p *pull) download(ctx context.Context, d v1.Descriptor) (have int64, err e
 func (p *pull) fetch(ctx context.Context, d v1.Descriptor, f *os.File, h hash.Hash, have int64) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	r := newWatch(p.in.s.stall, cancel)
+	defer r.stop()
 	body, from, err := p.remote.blob(ctx, d, have)
 	if err != nil {
-		return have, err
+		return have, stalled(ctx, err)
 	}
 	defer body.Close()
+	r.r = body
 	if from != have { // a registry that cannot continue starts again
 		have = 0
 		h.Reset()
@@ -107,16 +109,14 @@ func (p *pull) fetch(ctx context.Context, d v1.Descriptor, f *os.File, h hash.Ha
 		}
 	}
 	w := &progressWriter{w: io.MultiWriter(f, h), p: p, d: d, have: have}
-	r := watch(body, p.in.s.stall, cancel)
-	defer r.stop()
 	_, err = io.Copy(w, io.LimitReader(r, d.Size-have+1))
 	switch {
 	case w.have > d.Size:
 		return 0, fmt.Errorf("%w: the registry sends more than the %d bytes of the manifest", ErrInvalid, d.Size)
 	case err == nil && w.have < d.Size:
 		err = io.ErrUnexpectedEOF
-	case err != nil && context.Cause(ctx) != nil:
-		err = context.Cause(ctx)
+	case err != nil:
+		err = stalled(ctx, err)
 	}
 	return w.have, err
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -74,6 +75,7 @@ func testStore(t testing.TB) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.backoff = time.Millisecond
 	return s
 }
 

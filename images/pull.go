@@ -46,7 +46,7 @@ func (s *Store) Pull(ctx context.Context, ref string, o PullOptions) (Image, err
 	}
 	defer in.end()
 	p := &pull{in: in, ref: r, platform: platform, explicit: o.Platform != "", progress: o.Progress}
-	if p.remote, err = dial(ctx, r, s.stall); err != nil {
+	if p.remote, err = dial(ctx, r, s.stall, s.backoff); err != nil {
 		return Image{}, explain(r, err)
 	}
 	defer p.remote.close()

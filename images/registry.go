@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,16 +32,16 @@ var manifestTypes = strings.Join([]string{
 // registry is one repository of a registry, as the distribution-spec describes it. Authentication is that of
 // go-containerregistry.
 type registry struct {
-	ref    Reference
-	repo   name.Repository
-	base   *http.Transport
-	client *http.Client
-	stall  time.Duration
-	known  map[digest.Digest][]byte // documents that were fetched
+	ref            Reference
+	repo           name.Repository
+	base           *http.Transport
+	client         *http.Client
+	stall, backoff time.Duration
+	known          map[digest.Digest][]byte // documents that were fetched
 }
 
 // dial finds out how to talk to the registry. The caller closes what it returns.
-func dial(ctx context.Context, ref Reference, stall time.Duration) (*registry, error) {
+func dial(ctx context.Context, ref Reference, stall, backoff time.Duration) (*registry, error) {
 	repo, err := name.NewRepository(ref.Name(), name.StrictValidation)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrReference, err)
@@ -51,13 +52,19 @@ func dial(ctx context.Context, ref Reference, stall time.Duration) (*registry, e
 	}
 	base := newTransport(stall)
 	g := &guard{inner: base, host: repo.RegistryStr(), secret: auth != authn.Anonymous}
-	rt, err := transport.NewWithContext(ctx, repo.Registry, auth, g, []string{repo.Scope(transport.PullScope)})
+	// go-containerregistry reads what the registry says to the handshake to its end, however long that takes.
+	handshake, cancel := context.WithTimeoutCause(ctx, 2*stall, errStalled)
+	defer cancel()
+	rt, err := transport.NewWithContext(handshake, repo.Registry, auth, g, []string{repo.Scope(transport.PullScope)})
+	if cause := context.Cause(handshake); cause != nil && err == nil {
+		err = cause
+	}
 	if err != nil {
 		base.CloseIdleConnections()
-		return nil, err
+		return nil, stalled(handshake, err)
 	}
 	return &registry{
-		ref: ref, repo: repo, base: base, client: &http.Client{Transport: rt}, stall: stall, known: make(map[digest.Digest][]byte),
+		ref: ref, repo: repo, base: base, client: &http.Client{Transport: rt}, stall: stall, backoff: backoff, known: make(map[digest.Digest][]byte),
 	}, nil
 }
 
@@ -156,10 +163,10 @@ type smallResponse struct {
 
 // small fetches a document, trying again when the connection breaks.
 func (r *registry) small(ctx context.Context, path string, header http.Header) (smallResponse, error) {
-	backoff := firstBackoff
+	backoff := r.backoff
 	for attempt := 1; ; attempt++ {
 		resp, err := r.smallOnce(ctx, path, header)
-		if err == nil || attempt == maxAttempts || ctx.Err() != nil || !worthRetrying(err) {
+		if err == nil || attempt == maxAttempts || ctx.Err() != nil || !worthRetrying(err) || errors.Is(err, errStalled) {
 			return resp, err
 		}
 		select {
@@ -177,15 +184,12 @@ func (r *registry) smallOnce(ctx context.Context, path string, header http.Heade
 	defer cancel()
 	resp, err := r.get(ctx, path, header.Clone(), http.StatusOK)
 	if err != nil {
-		return smallResponse{}, err
+		return smallResponse{}, stalled(ctx, err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
-		return smallResponse{}, err
+		return smallResponse{}, stalled(ctx, err)
 	}
 	if len(data) > maxDocument {
 		return smallResponse{}, fmt.Errorf("%w: document of more than %d bytes", ErrInvalid, maxDocument)
@@ -198,7 +202,8 @@ func (r *registry) blob(ctx context.Context, d v1.Descriptor, offset int64) (bod
 	header := http.Header{}
 	want := []int{http.StatusOK}
 	if offset > 0 {
-		header.Set("Range", "bytes="+strconv.FormatInt(offset, 10)+"-")
+		// Both ends: some registries, go-containerregistry's among them, do not know an open range.
+		header.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, d.Size-1))
 		want = append(want, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable)
 	}
 	resp, err := r.get(ctx, "/blobs/"+d.Digest.String(), header, want...)
@@ -216,32 +221,47 @@ func (r *registry) blob(ctx context.Context, d v1.Descriptor, offset int64) (bod
 	return nil, 0, errAgain
 }
 
-// watched ends a download that stands still.
-type watched struct {
-	r     io.Reader
-	n     atomic.Int64
-	timer *time.Timer
+// stalled says that a request failed because it took too long, where that is so.
+func stalled(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
 }
 
-// watch looks at a download every so often. The caller stops it.
-func watch(r io.Reader, every time.Duration, cancel context.CancelCauseFunc) *watched {
-	w := &watched{r: r}
-	last := int64(0)
-	w.timer = time.AfterFunc(every, func() {
-		now := w.n.Load()
-		if now-last < minProgress {
-			cancel(errStalled)
-			return
+// watch ends a request that stands still.
+type watch struct {
+	r    io.Reader
+	n    atomic.Int64
+	stop func()
+}
+
+// newWatch looks every so often at how far a request is. The caller stops it.
+func newWatch(every time.Duration, cancel context.CancelCauseFunc) *watch {
+	w := &watch{}
+	done := make(chan struct{})
+	w.stop = sync.OnceFunc(func() { close(done) })
+	go func() {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for last := int64(0); ; {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+			}
+			now := w.n.Load()
+			if now-last < minProgress {
+				cancel(errStalled)
+				return
+			}
+			last = now
 		}
-		last = now
-		w.timer.Reset(every)
-	})
+	}()
 	return w
 }
 
-func (w *watched) stop() { w.timer.Stop() }
-
-func (w *watched) Read(p []byte) (int, error) {
+func (w *watch) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
 	w.n.Add(int64(n))
 	return n, err

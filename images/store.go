@@ -17,13 +17,14 @@ import (
 
 // Store is the images of one installation. Any number of processes may use one folder at the same time.
 type Store struct {
-	dir   string
-	stall time.Duration // how long a registry may send next to nothing
+	dir     string
+	stall   time.Duration // how long a registry may send next to nothing
+	backoff time.Duration // before the first of several attempts to reach it again
 }
 
 // Open returns the store in the folder dir, which it makes if it is missing.
 func Open(dir string) (*Store, error) {
-	s := &Store{dir: dir, stall: 30 * time.Second}
+	s := &Store{dir: dir, stall: 30 * time.Second, backoff: 200 * time.Millisecond}
 	if _, err := os.Lstat(s.path(indexFile)); err == nil {
 		return s, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
