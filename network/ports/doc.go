@@ -5,15 +5,15 @@
 // package firewall sends them on in the kernel, with their source address kept. What does reach them (127.0.0.1 and
 // ::1, an IPv6 client of a container that has IPv4 only, a host whose rules were flushed) Serve copies to the container.
 //
-// The package owns no path and no kernel object but its sockets. It links nothing but the standard library and x/sys,
-// since the small keeper of a running container uses it too: the sockets are passed to it over execve(2) or SCM_RIGHTS,
-// as plain files.
+// The package owns no path and no kernel object but its sockets. It links nothing but the standard library, x/sys and
+// package netns, since the small keeper of a running container uses it too: the sockets are plain files, which can be
+// passed to it over execve(2) or SCM_RIGHTS.
 //
 // For the caller, in the order of a container's start:
 //
-//	held, err := ports.Hold(ns, list)     // may choose the host ports: see Held.Port.HostPort
-//	firewall.AddPorts(...)                // one per Held and container address of the family of HostIP
-//	go held[i].Serve(ctx, target)         // one goroutine per Held, in the process that keeps the container
+//	held, err := ports.Hold(ns, list)          // chooses host ports where that was left open: Held.Port.HostPort
+//	firewall.AddPorts(...)                     // for each Held, and each address of the container
+//	ports.Serve(ctx, ports.Forward{...}, ...)  // one call for all, in the process that keeps the container
 //
 // and at its end: firewall.RemovePorts, then Close of each Held.
 package ports

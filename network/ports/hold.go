@@ -1,0 +1,197 @@
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"ctr/network/netns"
+)
+
+// attempts is how many free ports of the kernel's choice are tried: one that is free for IPv4 may be taken for IPv6.
+const attempts = 64
+
+// Hold binds all the ports in a network namespace (nil: the process's own), or none: on error nothing stays held. Who asks
+// for both families gets one of them on a host that has only one. The caller closes what it gets.
+func Hold(ns *netns.Handle, list []Port) (held []*Held, err error) {
+	defer func() {
+		if err != nil {
+			for _, h := range held {
+				err = errors.Join(err, h.Close())
+			}
+			held = nil
+		}
+	}()
+	all := func() error {
+		for _, p := range list {
+			h, err := hold(p)
+			if err != nil {
+				return err
+			}
+			held = append(held, h)
+		}
+		return nil
+	}
+	if ns == nil {
+		return held, all()
+	}
+	return held, ns.Do(all)
+}
+
+// hold binds one port, in the namespace of the calling thread.
+func hold(p Port) (*Held, error) {
+	if p.Protocol != TCP && p.Protocol != UDP {
+		return nil, fmt.Errorf("port %d/%s %w", p.HostPort, p.Protocol, ErrUnsupported)
+	}
+	candidates := []uint16{p.HostPort}
+	switch {
+	case p.HostPort == 0:
+		candidates = make([]uint16, attempts)
+	case p.HostPortEnd > p.HostPort:
+		for port := int(p.HostPort) + 1; port <= int(p.HostPortEnd); port++ {
+			candidates = append(candidates, uint16(port))
+		}
+	}
+	for _, port := range candidates {
+		files, taken, err := bindAll(p.Protocol, families(p.HostIP), port)
+		if err == nil {
+			return &Held{Port: Port{Protocol: p.Protocol, HostIP: p.HostIP, HostPort: taken}, Files: files}, nil
+		}
+		if !errors.Is(err, unix.EADDRINUSE) {
+			return nil, fmt.Errorf("bind %s/%s: %w", p, p.Protocol, err)
+		}
+	}
+	inUse := &InUseError{Port: p}
+	if len(candidates) == 1 {
+		inUse.PID, inUse.Process = holder(p)
+	}
+	return nil, inUse
+}
+
+// families returns the addresses to bind for a host address.
+func families(host netip.Addr) []netip.Addr {
+	if host.IsValid() {
+		return []netip.Addr{host.Unmap()}
+	}
+	return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+}
+
+// bindAll binds the port, or the one that the kernel chooses first, on all the addresses, or on none.
+func bindAll(protocol Protocol, addrs []netip.Addr, port uint16) (files []*os.File, taken uint16, err error) {
+	defer func() {
+		if err != nil {
+			for _, f := range files {
+				f.Close()
+			}
+			files = nil
+		}
+	}()
+	taken = port
+	for _, addr := range addrs {
+		f, bound, err := bind(protocol, netip.AddrPortFrom(addr, taken))
+		if errors.Is(err, unix.EAFNOSUPPORT) && len(addrs) > 1 {
+			continue // a kernel without one of the two
+		}
+		if err != nil {
+			return files, 0, err
+		}
+		taken = bound
+		files = append(files, f)
+	}
+	if len(files) == 0 {
+		return nil, 0, unix.EAFNOSUPPORT
+	}
+	return files, taken, nil
+}
+
+// bind makes a socket that holds the address, and listens if it is TCP's.
+func bind(protocol Protocol, at netip.AddrPort) (f *os.File, port uint16, err error) {
+	domain, kind := unix.AF_INET, unix.SOCK_STREAM
+	if at.Addr().Is6() {
+		domain = unix.AF_INET6
+	}
+	if protocol == UDP {
+		kind = unix.SOCK_DGRAM
+	}
+	fd, err := unix.Socket(domain, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, 0, os.NewSyscallError("socket", err)
+	}
+	// Made blocking on purpose: the runtime then leaves the descriptor alone, however many there are.
+	f = os.NewFile(uintptr(fd), string(protocol)+":"+at.String())
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	if domain == unix.AF_INET6 {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
+			return nil, 0, os.NewSyscallError("setsockopt", err)
+		}
+	}
+	option := wantLocalAddress
+	if protocol == TCP {
+		option = wantReuse
+	}
+	if err := option(fd, at.Addr()); err != nil {
+		return nil, 0, err
+	}
+	if err := unix.Bind(fd, sockaddr(at)); err != nil {
+		return nil, 0, os.NewSyscallError("bind", err)
+	}
+	if protocol == TCP {
+		if err := unix.Listen(fd, unix.SOMAXCONN); err != nil {
+			return nil, 0, os.NewSyscallError("listen", err)
+		}
+	}
+	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		return nil, 0, os.NewSyscallError("getsockname", err)
+	}
+	return f, addrPort(bound).Port(), nil
+}
+
+// wantReuse lets TCP take a port over connections in TIME_WAIT. Nobody can take it from a socket that listens by the same
+// means (socket(7)). With UDP it would mean sharing.
+func wantReuse(fd int, _ netip.Addr) error {
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+}
+
+// wantLocalAddress has the kernel tell to which address a datagram was sent (ip(7), ipv6(7)): an answer that comes from
+// another one than was asked is thrown away by the client.
+func wantLocalAddress(fd int, local netip.Addr) error {
+	level, option := unix.IPPROTO_IP, unix.IP_PKTINFO
+	if local.Is6() {
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO
+	}
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, level, option, 1))
+}
+
+// indexName is the zone of an address by the number of its interface.
+func indexName(index uint32) string { return strconv.FormatUint(uint64(index), 10) }
+
+// sockaddr is an address as the system calls take it, addrPort what they return.
+func sockaddr(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16(), ZoneId: zone(a.Addr())}
+}
+
+func addrPort(sa unix.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		addr := netip.AddrFrom16(sa.Addr)
+		if sa.ZoneId != 0 {
+			addr = addr.WithZone(indexName(sa.ZoneId))
+		}
+		return netip.AddrPortFrom(addr, uint16(sa.Port))
+	}
+	return netip.AddrPort{}
+}
