@@ -135,19 +135,18 @@ func blobName(d digest.Digest) string { return blobsDir + "/" + d.Encoded() }
 // find returns a member, through links.
 func (a *archive) find(name string) (member, error) {
 	name = memberName(name)
-	for at := name; ; {
-		for range maxLinks {
-			m, ok := a.members[at]
-			if !ok {
-				return member{}, fmt.Errorf("%w: archive lacks %q", ErrInvalid, clip(name))
-			}
-			if m.link == "" {
-				return m, nil
-			}
-			at = m.link
+	at := name
+	for range maxLinks {
+		m, ok := a.members[at]
+		if !ok {
+			return member{}, fmt.Errorf("%w: archive lacks %q", ErrInvalid, clip(name))
 		}
-		return member{}, fmt.Errorf("%w: archive has a cycle of links at %q", ErrInvalid, clip(name))
+		if m.link == "" {
+			return m, nil
+		}
+		at = m.link
 	}
+	return member{}, fmt.Errorf("%w: archive has a cycle of links at %q", ErrInvalid, clip(name))
 }
 
 // read returns the content of a member that is a document.
@@ -156,7 +155,7 @@ func (a *archive) read(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readSmall(a.spooled(m), maxDocument)
+	return readSmall(a.spooled(m))
 }
 
 // blob returns the member that holds the blob, which has been hashed when it was spooled.
@@ -180,7 +179,7 @@ func (a *archive) document(_ context.Context, d v1.Descriptor) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readSmall(a.spooled(m), maxDocument)
+	return readSmall(a.spooled(m))
 }
 
 // has implements documents.

@@ -191,7 +191,7 @@ func setExposed(c *dockerspec.DockerOCIImageConfig, s string) error {
 	if c.ExposedPorts == nil {
 		c.ExposedPorts = make(map[string]struct{})
 	}
-	for _, w := range strings.Fields(s) {
+	for w := range strings.FieldsSeq(s) {
 		ports, protocol, ok := strings.Cut(strings.ToLower(w), "/")
 		if !ok {
 			protocol = "tcp"

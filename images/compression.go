@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/bzip2"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -82,7 +83,7 @@ func decompress(r io.Reader) (io.ReadCloser, compression, error) {
 	in := &counter{r: r}
 	b := bufio.NewReaderSize(in, 64<<10)
 	head, err := b.Peek(8)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, 0, err
 	}
 	kind := sniff(head)
@@ -141,7 +142,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	if b.out > freeGrowth && b.out/maxGrowth > b.in.n {
 		return 0, fmt.Errorf("%w: %d compressed bytes grow to more than %d", ErrInvalid, b.in.n, b.out)
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = fmt.Errorf("decompress: %w", err)
 	}
 	return n, err

@@ -221,7 +221,9 @@ func TestPullKilled(t *testing.T) {
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), pullEnv+"="+s.dir+" "+f.ref("app"))
 		var once sync.Once
+		started := make(chan struct{})
 		kill := func(r *http.Request) {
+			<-started
 			once.Do(func() { child.Process.Kill() })
 			if r != nil {
 				<-r.Context().Done()
@@ -245,6 +247,7 @@ func TestPullKilled(t *testing.T) {
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
+		close(started)
 		if point >= 45 {
 			time.AfterFunc(time.Duration(point-45)*10*time.Millisecond, func() { kill(nil) })
 		}

@@ -144,10 +144,20 @@ func sortedKeys(m map[string]struct{}) []string {
 func TestImportBadOptions(t *testing.T) {
 	s := testStore(t)
 	for _, o := range []ImportOptions{
-		{Changes: []string{"FROM x"}}, {Changes: []string{"CMD"}}, {Changes: []string{""}}, {Changes: []string{"EXPOSE 0"}},
-		{Changes: []string{"EXPOSE 70000"}}, {Changes: []string{"EXPOSE 80/xyz"}}, {Changes: []string{`ENV A="1`}},
-		{Changes: []string{"ENV =1"}}, {Changes: []string{"HEALTHCHECK --bogus CMD x"}}, {Changes: []string{"HEALTHCHECK MAYBE"}},
-		{Changes: []string{"ENV A=1\nUSER root"}}, {Platform: "windows/amd64"}, {Platform: "a/b/c/d"}, {Platform: "li nux"},
+		{Changes: []string{"FROM x"}},
+		{Changes: []string{"CMD"}},
+		{Changes: []string{""}},
+		{Changes: []string{"EXPOSE 0"}},
+		{Changes: []string{"EXPOSE 70000"}},
+		{Changes: []string{"EXPOSE 80/xyz"}},
+		{Changes: []string{`ENV A="1`}},
+		{Changes: []string{"ENV =1"}},
+		{Changes: []string{"HEALTHCHECK --bogus CMD x"}},
+		{Changes: []string{"HEALTHCHECK MAYBE"}},
+		{Changes: []string{"ENV A=1\nUSER root"}},
+		{Platform: "windows/amd64"},
+		{Platform: "a/b/c/d"},
+		{Platform: "li nux"},
 	} {
 		r := &neverRead{t: t}
 		if _, err := s.Import(context.Background(), r, "x", o); err == nil {

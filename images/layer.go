@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -47,7 +48,7 @@ func (v *verified) Read(p []byte) (int, error) {
 	n, err := v.r.Read(p)
 	v.hash.Write(p[:n])
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		if got := sum(v.hash); got != v.layer.DiffID {
 			err = fmt.Errorf("layer %s: %w: content has the digest %s, not %s", v.layer.Digest, ErrInvalid, got, v.layer.DiffID)
 		}

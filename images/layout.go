@@ -29,9 +29,6 @@ const (
 	annotateID  = "ctr.image.id" // the digest of the configuration
 )
 
-// maxIndex bounds index.json, in bytes: some ten thousand names.
-const maxIndex = maxDocument
-
 func (s *Store) path(elem string) string { return filepath.Join(s.dir, elem) }
 
 // blobPath returns where the blob is. The digest must be a valid one.
@@ -49,8 +46,8 @@ func (s *Store) has(d v1.Descriptor) bool {
 	return err == nil && info.Mode().IsRegular() && info.Size() == d.Size
 }
 
-// readSmall returns the content of a regular file of at most limit bytes. It does not block on a FIFO.
-func readSmall(path string, limit int64) ([]byte, error) {
+// readSmall returns the content of a file that is a document. It does not block on a FIFO.
+func readSmall(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -60,8 +57,8 @@ func readSmall(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > limit {
-		return nil, fmt.Errorf("%w: %q is not a regular file of at most %d bytes", ErrInvalid, path, limit)
+	if !info.Mode().IsRegular() || info.Size() > maxDocument {
+		return nil, fmt.Errorf("%w: %q is not a regular file of at most %d bytes", ErrInvalid, path, maxDocument)
 	}
 	data := make([]byte, info.Size())
 	if _, err := io.ReadFull(f, data); err != nil {
@@ -72,7 +69,7 @@ func readSmall(path string, limit int64) ([]byte, error) {
 
 // readIndex returns index.json as it is at this moment. It needs no lock.
 func (s *Store) readIndex() (v1.Index, error) {
-	data, err := readSmall(s.path(indexFile), maxIndex)
+	data, err := readSmall(s.path(indexFile))
 	if err != nil {
 		return v1.Index{}, fmt.Errorf("read image index: %w", err)
 	}
@@ -106,8 +103,8 @@ func (s *Store) update(change func(*v1.Index) error) error {
 	if err != nil {
 		return fmt.Errorf("write image index: %w", err)
 	}
-	if len(data) > maxIndex {
-		return fmt.Errorf("write image index: more than %d bytes: remove some images", maxIndex)
+	if len(data) > maxDocument {
+		return fmt.Errorf("write image index: more than %d bytes: remove some images", maxDocument)
 	}
 	// The blobs' names first: an entry must never outlive a crash that its blobs did not.
 	if err := durable.SyncDir(s.path(blobsDir)); err != nil {

@@ -244,7 +244,7 @@ func (s *Store) document(_ context.Context, d v1.Descriptor) ([]byte, error) {
 	if err := checkDescriptor(d); err != nil {
 		return nil, err
 	}
-	data, err := readSmall(s.blobPath(d.Digest.String()), maxDocument)
+	data, err := readSmall(s.blobPath(d.Digest.String()))
 	if err != nil {
 		return nil, err
 	}
