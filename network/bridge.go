@@ -64,7 +64,8 @@ func bridgeMAC(s Spec) net.HardwareAddr {
 
 func (b bridge) ensure(c *rtnl.Conn, s Spec, tag string) (device, error) {
 	found, err := c.Link(s.Bridge)
-	if errors.Is(err, rtnl.ErrNotFound) {
+	made := errors.Is(err, rtnl.ErrNotFound)
+	if made {
 		found, err = b.make(c, s)
 	}
 	if err != nil {
@@ -83,7 +84,7 @@ func (b bridge) ensure(c *rtnl.Conn, s Spec, tag string) (device, error) {
 	if err := b.configure(c, s, found); err != nil {
 		return device{}, fmt.Errorf("bridge %s: %w", s.Bridge, err)
 	}
-	return device{index: found.Index, mtu: found.MTU}, nil
+	return device{index: found.Index, mtu: found.MTU, made: made}, nil
 }
 
 // make makes the bridge. Where another process was faster, the bridge is that one's.

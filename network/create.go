@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -152,7 +153,36 @@ func (n *Networks) ensureDevice(c *rtnl.Conn, s Spec) (device, error) {
 	if err != nil {
 		return device{}, err
 	}
-	return d.ensure(c, s, n.config.Tag)
+	made, err := d.ensure(c, s, n.config.Tag)
+	if err == nil && made.made {
+		err = n.reattach(c, s, made)
+	}
+	return made, err
+}
+
+// reattach makes the ends of live containers' veth pairs ports of a bridge that has been made again.
+func (n *Networks) reattach(c *rtnl.Conn, s Spec, d device) error {
+	users, err := n.Users(s.ID)
+	if err != nil || s.Bridge == "" {
+		return err
+	}
+	for _, u := range users {
+		port, err := c.Link(u.Endpoint.HostSide)
+		if err != nil || port.Alias != mark(n.config.Tag, u.ID) {
+			continue // its namespace is gone, or going
+		}
+		mac, err := net.ParseMAC(u.Endpoint.MAC)
+		if err != nil {
+			return err
+		}
+		if err := c.SetMaster(port.Index, d.index); err != nil {
+			return err
+		}
+		if err := c.AddForwarding(port.Index, mac); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ensureRules makes the firewall's rules of a network if they are missing.

@@ -24,6 +24,7 @@ type driver interface {
 type device struct {
 	index int
 	mtu   int
+	made  bool // it was missing: what hung on it before hangs on nothing now
 }
 
 // driverOf returns a driver by its name.

@@ -193,6 +193,14 @@ func (c *Conn) AddForwarding(port int, mac net.HardwareAddr) error {
 	return nil
 }
 
+// SetMaster makes a link a port of a bridge.
+func (c *Conn) SetMaster(index, master int) error {
+	if err := c.LinkSetMasterByIndex(byIndex(index), master); err != nil {
+		return fmt.Errorf("make link %d a port: %w", index, err)
+	}
+	return nil
+}
+
 // SetUp sets a link up.
 func (c *Conn) SetUp(index int) error {
 	if err := c.LinkSetUp(byIndex(index)); err != nil {
