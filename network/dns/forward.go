@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -70,10 +69,6 @@ func (s *Server) dial(u upstream, kind int) (*os.File, error) {
 	return u.dial(kind)
 }
 
-// largeBuffers are buffers for the largest datagram. One is taken only once something is there to be read, so that a thousand
-// waiting questions hold none.
-var largeBuffers = sync.Pool{New: func() any { return new([maxMessage]byte) }}
-
 // exchangeDatagram asks over UDP. Datagrams that do not answer the question are as if they had not come.
 func exchangeDatagram(f *os.File, q *query, id uint16) ([]byte, error) {
 	raw, err := f.SyscallConn()
@@ -87,24 +82,38 @@ func exchangeDatagram(f *os.File, q *query, id uint16) ([]byte, error) {
 	var reply []byte
 	var failure error
 	err = raw.Read(func(fd uintptr) (done bool) {
-		buf := largeBuffers.Get().(*[maxMessage]byte)
-		defer largeBuffers.Put(buf)
 		for {
-			n, _, err := unix.Recvfrom(int(fd), buf[:], unix.MSG_DONTWAIT)
+			reply, failure = receive(int(fd))
 			switch {
-			case errors.Is(err, unix.EAGAIN):
+			case errors.Is(failure, unix.EAGAIN):
 				return false
-			case errors.Is(err, unix.EINTR):
-			case err != nil:
-				failure = os.NewSyscallError("recvfrom", err)
-				return true
-			case q.answers(buf[:n], id):
-				reply = append(reply, buf[:n]...)
+			case failure != nil || q.answers(reply, id):
 				return true
 			}
 		}
 	})
 	return reply, errors.Join(err, failure)
+}
+
+// receive returns one datagram, in memory of its size: a thousand questions that wait hold no buffers. It does not wait: then
+// the error is EAGAIN.
+func receive(fd int) ([]byte, error) {
+	for {
+		var none [1]byte
+		n, _, err := unix.Recvfrom(fd, none[:], unix.MSG_DONTWAIT|unix.MSG_PEEK|unix.MSG_TRUNC)
+		var datagram []byte
+		if err == nil {
+			datagram = make([]byte, n)
+			n, _, err = unix.Recvfrom(fd, datagram, unix.MSG_DONTWAIT)
+		}
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return nil, os.NewSyscallError("recvfrom", err)
+		default:
+			return datagram[:n], nil
+		}
+	}
 }
 
 // exchangeStream asks over TCP: RFC 1035 section 4.2.2.

@@ -3,6 +3,7 @@ package names
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"ctr/internal/proc"
@@ -33,20 +34,27 @@ func (o Owner) validate() error {
 
 var errMalformed = errors.New("malformed entry")
 
-// parseOwner reads the text of an entry; rest is what follows the owner, which only an address's entry has.
-func parseOwner(text []byte) (o Owner, rest []byte, err error) {
+// parseOwner reads the text of an entry; rest is what follows the owner, which only an address's entry has. Id and rest are
+// part of the text.
+func parseOwner(text []byte) (id []byte, p proc.ID, rest []byte, err error) {
 	id, text, ok := cut(text)
 	if !ok || len(id) == 0 {
-		return Owner{}, nil, errMalformed
+		return nil, proc.ID{}, nil, errMalformed
 	}
-	p, text, _ := cut(text)
-	start, rest, _ := cut(text)
-	pid, ok1 := number(p)
-	ticks, ok2 := number(start)
+	pidText, text, _ := cut(text)
+	startText, rest, _ := cut(text)
+	pid, ok1 := number(pidText)
+	start, ok2 := number(startText)
 	if !ok1 || !ok2 || pid == 0 || pid > 1<<31-1 {
-		return Owner{}, nil, errMalformed
+		return nil, proc.ID{}, nil, errMalformed
 	}
-	return Owner{ID: string(id), Process: proc.ID{PID: int(pid), Start: ticks}}, rest, nil
+	return id, proc.ID{PID: int(pid), Start: start}, rest, nil
+}
+
+// readOwner reads the text of an entry for those who are in no hurry.
+func readOwner(text []byte) (Owner, error) {
+	id, p, _, err := parseOwner(text)
+	return Owner{ID: string(id), Process: p}, err
 }
 
 func cut(text []byte) (before, after []byte, found bool) {
@@ -71,4 +79,23 @@ func number(text []byte) (uint64, bool) {
 		n = n*10 + uint64(c-'0')
 	}
 	return n, true
+}
+
+// parseAddr reads the name of an address's file. Only IPv6 makes new memory.
+func parseAddr(text []byte) (netip.Addr, bool) {
+	var a [4]byte
+	rest := text
+	for i := range a {
+		n := 0
+		for n < len(rest) && rest[n] != '.' {
+			n++
+		}
+		v, ok := number(rest[:n])
+		if !ok || v > 255 || n > 1 && rest[0] == '0' || (n == len(rest)) != (i == 3) {
+			addr, err := netip.ParseAddr(string(text))
+			return addr, err == nil
+		}
+		a[i], rest = byte(v), rest[min(n+1, len(rest)):]
+	}
+	return netip.AddrFrom4(a), true
 }

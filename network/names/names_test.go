@@ -1,6 +1,7 @@
 package names
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -457,13 +458,27 @@ func FuzzEntry(f *testing.F) {
 	f.Add([]byte("id:1:2"))
 	f.Add([]byte("id:1:2:name:with:colons"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		o, rest, err := parseOwner(text)
+		id, p, rest, err := parseOwner(text)
 		if err != nil {
 			return
 		}
-		again, restAgain, err := parseOwner([]byte(o.String() + ":" + string(rest)))
-		if err != nil || again != o || string(restAgain) != string(rest) {
-			t.Errorf("%q: %v and %q, then %v and %q, %v", text, o, rest, again, restAgain, err)
+		o := Owner{ID: string(id), Process: p}
+		id2, p2, rest2, err := parseOwner([]byte(o.String() + ":" + string(rest)))
+		if err != nil || !bytes.Equal(id2, id) || p2 != p || !bytes.Equal(rest2, rest) {
+			t.Errorf("%q: %v and %q, then %q, %v and %q, %v", text, o, rest, id2, p2, rest2, err)
+		}
+	})
+}
+
+func FuzzAddr(f *testing.F) {
+	for _, text := range []string{"172.18.0.2", "fd00::2", "1.2.3", "1.2.3.4.5", "1..2.3", "1.2.3.", "256.1.1.1", "::ffff:1.2.3.4"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		addr, ok := parseAddr(text)
+		want, err := netip.ParseAddr(string(text))
+		if ok != (err == nil) || addr != want {
+			t.Errorf("%q: %v, %v; the library: %v, %v", text, addr, ok, want, err)
 		}
 	})
 }

@@ -17,57 +17,67 @@ const maxOwners = 64
 // and parse of /proc/PID/stat. The zero value is ready.
 type owners struct {
 	mu   sync.Mutex
-	open map[proc.ID]*os.File
+	open map[proc.ID]keptOwner
 	poll [1]unix.PollFd // kept here, since an argument of poll(2) would be new memory each time
 }
 
-// alive tells whether the process runs. A zombie does not: its pidfd is readable.
-func (o *owners) alive(p proc.ID) bool {
+// keptOwner is one process, with the ID that its entries last named, so that an answer makes no new memory for that.
+type keptOwner struct {
+	pidfd *os.File
+	id    string
+}
+
+// alive returns the owner of an entry, and whether its process runs. A zombie does not: its pidfd is readable.
+func (o *owners) alive(id []byte, p proc.ID) (Owner, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	f, ok := o.open[p]
+	kept, ok := o.open[p]
 	if !ok {
-		var err error
-		if f, err = p.Open(); err != nil {
-			return false
+		f, err := p.Open()
+		if err != nil {
+			return Owner{}, false
 		}
-		o.keep(p, f)
+		kept = keptOwner{pidfd: f}
+	}
+	if kept.id != string(id) {
+		kept.id = string(id)
+		o.keep(p, kept)
 	}
 	for {
-		o.poll[0] = unix.PollFd{Fd: int32(f.Fd()), Events: unix.POLLIN}
+		o.poll[0] = unix.PollFd{Fd: int32(kept.pidfd.Fd()), Events: unix.POLLIN}
 		n, err := unix.Poll(o.poll[:], 0)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if n == 0 && err == nil {
-			return true
+			return Owner{ID: kept.id, Process: p}, true
 		}
 		delete(o.open, p)
-		f.Close()
-		return false
+		kept.pidfd.Close()
+		return Owner{}, false
 	}
 }
 
-// keep adds a pidfd, in the place of any other if there are too many.
-func (o *owners) keep(p proc.ID, f *os.File) {
+// keep keeps a process, in the place of any other if there are too many.
+func (o *owners) keep(p proc.ID, kept keptOwner) {
 	if o.open == nil {
-		o.open = make(map[proc.ID]*os.File)
+		o.open = make(map[proc.ID]keptOwner)
 	}
-	if len(o.open) >= maxOwners {
-		for old, f := range o.open {
+	if _, again := o.open[p]; !again && len(o.open) >= maxOwners {
+		for old, other := range o.open {
 			delete(o.open, old)
-			f.Close()
+			other.pidfd.Close()
 			break
 		}
 	}
-	o.open[p] = f
+	o.open[p] = kept
 }
 
 func (o *owners) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, f := range o.open {
-		f.Close()
+	for _, kept := range o.open {
+		kept.pidfd.Close()
 	}
 	o.open = nil
 }

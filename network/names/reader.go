@@ -10,8 +10,6 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"ctr/internal/proc"
 )
 
 // Entry is one live address of a name.
@@ -118,8 +116,11 @@ func (r *Reader) Reverse(addr netip.Addr) (name string, o Owner, exists bool, er
 	if errno != 0 {
 		return "", Owner{}, false, fmt.Errorf("look up address %s: %w", addr, os.NewSyscallError("readlinkat", errno))
 	}
-	o, rest, err := parseOwner(text[:n])
-	if err != nil || len(rest) == 0 || !r.alive(o.Process) {
+	id, p, rest, err := parseOwner(text[:n])
+	if err != nil || len(rest) == 0 {
+		return "", Owner{}, false, nil
+	}
+	if o, exists = r.owners.alive(id, p); !exists {
 		return "", Owner{}, false, nil
 	}
 	return string(rest), o, true, nil
@@ -135,15 +136,13 @@ func (r *Reader) entry(fd int, file []byte) (Entry, bool) {
 	if errno != 0 {
 		return Entry{}, false
 	}
-	addr, err := netip.ParseAddr(string(file[:len(file)-1]))
-	if err != nil {
+	addr, ok := parseAddr(file[:len(file)-1])
+	id, p, _, err := parseOwner(text[:n])
+	if !ok || err != nil {
 		return Entry{}, false
 	}
-	o, _, err := parseOwner(text[:n])
-	if err != nil || !r.alive(o.Process) {
-		return Entry{}, false
-	}
-	return Entry{Addr: addr, Owner: o}, true
+	o, alive := r.owners.alive(id, p)
+	return Entry{Addr: addr, Owner: o}, alive
 }
 
 // open opens the folder of a name, -1 if there is none. The path ends with a zero byte.
@@ -192,8 +191,6 @@ func (r *Reader) reopen(seen int) (bool, error) {
 	r.dir = dir
 	return true, nil
 }
-
-func (r *Reader) alive(p proc.ID) bool { return r.owners.alive(p) }
 
 // nextDirent takes the first entry of what getdents64(2) returned: its name, with the zero byte that ends it.
 func nextDirent(buf []byte) (name, rest []byte) {

@@ -179,7 +179,7 @@ func drop(dir int, folder, file, id string) error {
 	if err != nil {
 		return &os.PathError{Op: "readlinkat", Path: path, Err: err}
 	}
-	if e, _, err := parseOwner(text[:n]); err == nil && e.ID != id {
+	if e, err := readOwner(text[:n]); err == nil && e.ID != id {
 		return nil
 	}
 	if err := unix.Unlinkat(dir, path, 0); err != nil && !errors.Is(err, unix.ENOENT) {
@@ -208,7 +208,7 @@ func sweepFolder(dir int, folder string, limit int, remove func(Owner) bool) err
 	for _, file := range files {
 		var text [maxEntry]byte
 		if n, err := unix.Readlinkat(fd, file, text[:]); err == nil {
-			if e, _, err := parseOwner(text[:n]); err == nil && !remove(e) {
+			if e, err := readOwner(text[:n]); err == nil && !remove(e) {
 				continue
 			}
 		}
