@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -299,6 +300,26 @@ func TestOverload(t *testing.T) {
 			t.Errorf("%d goroutines", n)
 		}
 	})
+}
+
+// TestReconfigureWhileServing: no question is lost or answered wrongly while the configuration changes.
+func TestReconfigureWhileServing(t *testing.T) {
+	zones := newZones(t)
+	s := serve(t, Config{Networks: zones})
+	ctx, cancel := context.WithCancel(t.Context())
+	var changing sync.WaitGroup
+	changing.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			s.Reconfigure(Config{Networks: zones[:1+i%2]})
+		}
+	})
+	defer changing.Wait()
+	defer cancel()
+	for i := range 500 {
+		if r, _ := s.exchange(t, ask("db", mdns.TypeA), i%10 == 0); summary(r) != "NOERROR 172.18.0.2" {
+			t.Fatalf("question %d: %v", i, r)
+		}
+	}
 }
 
 // TestEnd: a server ends at once when it is told to, whatever it is waiting for, and leaves nothing open.

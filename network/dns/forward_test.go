@@ -2,14 +2,18 @@ package dns
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	mdns "github.com/miekg/dns"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"ctr/internal/testhost"
 )
@@ -245,6 +249,59 @@ func TestOwnServers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestLinkLocal: the zone of a link-local server is a device of the namespace that it is asked from.
+func TestLinkLocal(t *testing.T) {
+	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
+		server := netip.MustParseAddrPort("[fe80::53%v0]:53")
+		s := serve(t, Config{Servers: []netip.AddrPort{server}})
+		var index int
+		err := s.ns.Do(func() (err error) {
+			index, err = addLinkLocal("v0", "fe80::53/64")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		startServer(t, s.ns, fmt.Sprintf("[fe80::53%%%d]:53", index), says("192.0.2.1"))
+		for _, zone := range []string{"v0", strconv.Itoa(index)} {
+			c := Config{Servers: []netip.AddrPort{netip.AddrPortFrom(server.Addr().WithZone(zone), 53)}}
+			s.Reconfigure(c)
+			for _, tcp := range []bool{false, true} {
+				if r, _ := s.exchange(t, ask("www.example", mdns.TypeA), tcp); summary(r) != "NOERROR 192.0.2.1" {
+					t.Errorf("zone %s, TCP %v: %v", zone, tcp, r)
+				}
+			}
+		}
+		s.Reconfigure(Config{Servers: []netip.AddrPort{netip.AddrPortFrom(server.Addr().WithZone("none"), 53)}})
+		if got := s.resolve(t, "www.example"); got != "SERVFAIL" {
+			t.Errorf("no such device: %q", got)
+		}
+	})
+}
+
+// addLinkLocal makes a device with an address in the namespace of the thread, and returns its index.
+func addLinkLocal(name, address string) (int, error) {
+	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return 0, err
+	}
+	defer nl.Close()
+	err = nl.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name, Flags: net.FlagUp}, PeerName: name + "p"})
+	if err != nil {
+		return 0, err
+	}
+	link, err := nl.LinkByName(name)
+	if err != nil {
+		return 0, err
+	}
+	addr, err := netlink.ParseAddr(address)
+	if err != nil {
+		return 0, err
+	}
+	addr.Flags = unix.IFA_F_NODAD // the address counts at once
+	return link.Attrs().Index, nl.AddrAdd(link, addr)
 }
 
 // TestSelf: a resolver that is given its own address does not ask itself.

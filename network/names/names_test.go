@@ -1,7 +1,6 @@
 package names
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -374,113 +372,6 @@ func TestManyOwners(t *testing.T) {
 	if n := len(r.owners.open); n != 0 {
 		t.Errorf("%d descriptors after Close", n)
 	}
-}
-
-// TestConcurrent: names come and go in one folder at the same time, and a name that stays is answered all along.
-func TestConcurrent(t *testing.T) {
-	z := Zone{Dir: t.TempDir()}
-	must(t, z.Add("stays", v4, self("stays")))
-	var writers, readers sync.WaitGroup
-	done := make(chan struct{})
-	for i := range 4 {
-		writers.Go(func() {
-			id, addr := fmt.Sprint("writer", i), netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
-			for round := range 200 {
-				for _, name := range []string{"shared", "stays", id} {
-					if err := z.Add(name, addr, self(id)); err != nil {
-						t.Error(err)
-					}
-				}
-				if found, _, err := z.Lookup("shared"); err != nil || !slices.ContainsFunc(found, func(e Entry) bool { return e.Addr == addr }) {
-					t.Errorf("own entry is missing: %v, %v", found, err)
-				}
-				if round%8 == 0 {
-					if err := z.RemoveOwner(id); err != nil {
-						t.Error(err)
-					}
-				}
-				for _, name := range []string{"shared", "stays", id} {
-					if err := z.Remove(name, addr, id); err != nil {
-						t.Error(err)
-					}
-				}
-			}
-		})
-	}
-	readers.Go(func() {
-		r := z.Reader()
-		defer r.Close()
-		for {
-			select {
-			case <-done:
-				return
-			default:
-			}
-			found, err := r.Lookup(nil, []byte("stays"))
-			if err != nil || !slices.ContainsFunc(found, func(e Entry) bool { return e.Addr == v4 }) {
-				t.Errorf("name that stays: %v, %v", found, err)
-				return
-			}
-		}
-	})
-	writers.Wait()
-	close(done)
-	readers.Wait()
-	if got := files(t, z); !slices.Equal(got, []string{"stays", "stays/172.18.0.2"}) {
-		t.Errorf("left: %q", got)
-	}
-}
-
-func FuzzName(f *testing.F) {
-	for _, name := range []string{"db", "a.b", "..", "a/../b", "%", "A\x00", strings.Repeat("x", 64)} {
-		f.Add(name)
-	}
-	f.Fuzz(func(t *testing.T, name string) {
-		file, ok := appendFileName(nil, name)
-		if !ok {
-			return
-		}
-		if len(file) == 0 || len(file) > maxFileName || file[0] == '.' || strings.ContainsAny(string(file), "/\x00") {
-			t.Errorf("%q: file name %q", name, file)
-		}
-		same, ok := appendFileName(nil, []byte(strings.TrimSuffix(strings.ToLower(name), ".")))
-		if ok && strings.ToValidUTF8(name, "") == name && isASCII(name) && string(same) != string(file) {
-			t.Errorf("%q: %q in lower case, %q as it is", name, same, file)
-		}
-	})
-}
-
-func isASCII(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r > 127 })
-}
-
-func FuzzEntry(f *testing.F) {
-	f.Add([]byte("id:1:2"))
-	f.Add([]byte("id:1:2:name:with:colons"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		id, p, rest, err := parseOwner(text)
-		if err != nil {
-			return
-		}
-		o := Owner{ID: string(id), Process: p}
-		id2, p2, rest2, err := parseOwner([]byte(o.String() + ":" + string(rest)))
-		if err != nil || !bytes.Equal(id2, id) || p2 != p || !bytes.Equal(rest2, rest) {
-			t.Errorf("%q: %v and %q, then %q, %v and %q, %v", text, o, rest, id2, p2, rest2, err)
-		}
-	})
-}
-
-func FuzzAddr(f *testing.F) {
-	for _, text := range []string{"172.18.0.2", "fd00::2", "1.2.3", "1.2.3.4.5", "1..2.3", "1.2.3.", "256.1.1.1", "::ffff:1.2.3.4"} {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		addr, ok := parseAddr(text)
-		want, err := netip.ParseAddr(string(text))
-		if ok != (err == nil) || addr != want {
-			t.Errorf("%q: %v, %v; the library: %v, %v", text, addr, ok, want, err)
-		}
-	})
 }
 
 func BenchmarkLookup(b *testing.B) {

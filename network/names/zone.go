@@ -154,6 +154,11 @@ func put(dir int, folder, file, text string) error {
 	path := folder + "/" + file
 	err := unix.Symlinkat(text, dir, path)
 	if errors.Is(err, unix.EEXIST) {
+		// A folder that is being read may show neither the old nor the new of two entries: what is right stays as it is.
+		var now [maxEntry]byte
+		if n, err := unix.Readlinkat(dir, path, now[:]); err == nil && string(now[:n]) == text {
+			return nil
+		}
 		// Whoever wrote ".new" before held the lock: if it is still there, its writer was killed.
 		if err = unix.Unlinkat(dir, newEntry, 0); err == nil || errors.Is(err, unix.ENOENT) {
 			if err = unix.Symlinkat(text, dir, newEntry); err == nil {
