@@ -19,6 +19,8 @@ type ReadOptions struct {
 	Stderr bool
 	// Follow, if not nil, is closed by the caller when nothing more will be written: until then the reader waits for more.
 	Follow <-chan struct{}
+	// Idle, if not nil, is called whenever the reader is about to wait for more.
+	Idle func() error
 }
 
 // ErrStop may be returned by the function that Read calls, to end the reading without an error.
@@ -171,6 +173,11 @@ func (r *reader) follow(ctx context.Context, wait *watch) error {
 		}
 		if err := r.catchUp(ctx); err != nil || ended {
 			return err
+		}
+		if r.opts.Idle != nil {
+			if err := r.opts.Idle(); err != nil {
+				return err
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,7 +92,7 @@ func validMode(mode string) bool {
 	return max(access, propagation, label, copying, consistency) <= 1
 }
 
-var volumeName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+var volumeName = lazy(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 
 // checkMount checks what all ways to ask for a mount have in common, and cleans the paths.
 func checkMount(m *container.Mount, spec string) error {
@@ -109,7 +108,7 @@ func checkMount(m *container.Mount, spec string) error {
 	if m.Type != container.MountBind && m.Propagation != "" {
 		return fmt.Errorf("invalid mount config for type %q: propagation is for bind mounts only", m.Type)
 	}
-	if m.Type == container.MountVolume && m.Source != "" && !volumeName.MatchString(m.Source) {
+	if m.Type == container.MountVolume && m.Source != "" && !volumeName().MatchString(m.Source) {
 		return fmt.Errorf("%q includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. "+
 			"If you intended to pass a host directory, use absolute path", m.Source)
 	}

@@ -3,11 +3,10 @@ package options
 import (
 	"fmt"
 	"math/rand/v2"
-	"regexp"
 	"strconv"
 )
 
-var name = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+var name = lazy(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 
 // maxName bounds a name, in bytes: it becomes the name of a file.
 const maxName = 200
@@ -17,7 +16,7 @@ func ContainerName(s string) (string, error) {
 	if len(s) > 1 && s[0] == '/' {
 		s = s[1:]
 	}
-	if len(s) > maxName || !name.MatchString(s) {
+	if len(s) > maxName || !name().MatchString(s) {
 		return "", fmt.Errorf("invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", s)
 	}
 	return s, nil

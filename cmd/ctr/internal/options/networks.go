@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -113,8 +112,8 @@ func DNSServer(s string) (netip.Addr, error) {
 }
 
 var (
-	domainLetters = regexp.MustCompile(`[a-zA-Z]`)
-	domainName    = regexp.MustCompile(`^(:?(:?[a-zA-Z0-9]|(:?[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))(:?\.(:?[a-zA-Z0-9]|(:?[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])))*)\.?\s*$`)
+	domainLetters = lazy(`[a-zA-Z]`)
+	domainName    = lazy(`^(:?(:?[a-zA-Z0-9]|(:?[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))(:?\.(:?[a-zA-Z0-9]|(:?[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])))*)\.?\s*$`)
 )
 
 // SearchDomain checks one --dns-search; "." alone empties the list.
@@ -123,7 +122,7 @@ func SearchDomain(s string) (string, error) {
 	if s == "." {
 		return s, nil
 	}
-	if !domainLetters.MatchString(s) || !domainName.MatchString(s) || len(s) > 253 {
+	if !domainLetters().MatchString(s) || !domainName().MatchString(s) || len(s) > 253 {
 		return "", Invalid(s, "--dns-search", fmt.Errorf("%s is not a valid domain", s))
 	}
 	return s, nil
@@ -162,11 +161,11 @@ func AddHost(s string) (network.ExtraHost, error) {
 	return host, nil
 }
 
-var hostname = regexp.MustCompile(`^(?:[a-zA-Z0-9_]|[a-zA-Z0-9_][a-zA-Z0-9_.-]*[a-zA-Z0-9_])$`)
+var hostname = lazy(`^(?:[a-zA-Z0-9_]|[a-zA-Z0-9_][a-zA-Z0-9_.-]*[a-zA-Z0-9_])$`)
 
 // Hostname checks a --hostname: letters, digits, dots, hyphens; 64 bytes are what the kernel takes (sethostname(2)).
 func Hostname(s string) error {
-	if len(s) > 64 || !hostname.MatchString(s) {
+	if len(s) > 64 || !hostname().MatchString(s) {
 		return fmt.Errorf("invalid hostname format for --hostname: %s", s)
 	}
 	return nil

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"ctr/images"
+	"ctr/runtime/lifecycle"
+)
+
+func (a *app) loadCommand() *cli.Command {
+	return &cli.Command{
+		Name: "load", Usage: "Load an image from a tar archive or STDIN", Description: "ctr load -i images.tar\nctr load < images.tar",
+		Flags: []cli.Flag{
+			text("input", "Read from tar archive file, instead of STDIN", "i"),
+			flag("quiet", "Suppress the load output", "q"),
+		},
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 0, 0); err != nil {
+				return err
+			}
+			if c.String("input") == "" && a.ui.stdinIsTerminal() {
+				return errors.New("requested load from stdin, but stdin is empty")
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			return runLoad(c.Context, in, c.String("input"), a.ui)
+		},
+	}
+}
+
+// runLoad brings in the images of an archive.
+func runLoad(ctx context.Context, in *lifecycle.Installation, file string, ui *ui) error {
+	r := io.Reader(ui.in)
+	if file != "" {
+		f, err := os.Open(file)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		r = f
+	}
+	loaded, err := in.Images.Load(ctx, r)
+	if err != nil {
+		return err
+	}
+	for _, l := range loaded {
+		for _, name := range l.Names {
+			ui.println("Loaded image: " + name)
+		}
+		if len(l.Names) == 0 {
+			ui.println("Loaded image ID: " + l.ID)
+		}
+	}
+	return nil
+}
+
+func (a *app) saveCommand() *cli.Command {
+	return &cli.Command{
+		Name: "save", Usage: "Save one or more images to a tar archive (streamed to STDOUT by default)", ArgsUsage: "IMAGE [IMAGE...]",
+		Description: "ctr save -o images.tar busybox toolbox",
+		Flags:       []cli.Flag{text("output", "Write to a file, instead of STDOUT", "o")},
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 1, -1); err != nil {
+				return err
+			}
+			if c.String("output") == "" && a.ui.stdoutIsTerminal() {
+				return errors.New("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			return runSave(c.Context, in, c.Args().Slice(), c.String("output"), a.ui)
+		},
+	}
+}
+
+// runSave writes images. A file is there whole or not at all.
+func runSave(ctx context.Context, in *lifecycle.Installation, names []string, file string, ui *ui) (err error) {
+	if file == "" {
+		return in.Images.Save(ctx, ui.out, names)
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*.tmp")
+	if err != nil {
+		return fmt.Errorf("save to %q: %w", file, err)
+	}
+	defer func() {
+		if err = errors.Join(err, f.Close()); err == nil {
+			err = os.Rename(f.Name(), file)
+		}
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	return in.Images.Save(ctx, f, names)
+}
+
+func (a *app) importCommand() *cli.Command {
+	return &cli.Command{
+		Name: "import", Usage: "Import the contents from a tarball to create a filesystem image", ArgsUsage: "file|URL|- [REPOSITORY[:TAG]]",
+		Description: "ctr import rootfs.tar.gz base\ntar -C rootfs -c . | ctr import --change 'CMD [\"sh\"]' - base:1",
+		Flags: []cli.Flag{
+			list("change", "Apply Dockerfile instruction to the created image", "c"),
+			text("message", "Set commit message for imported image", "m"),
+			text("platform", "Set platform"),
+		},
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 1, 2); err != nil {
+				return err
+			}
+			o := images.ImportOptions{Changes: c.StringSlice("change"), Message: c.String("message"), Platform: c.String("platform")}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			return runImport(c.Context, in, c.Args().First(), c.Args().Get(1), o, a.ui)
+		},
+	}
+}
+
+// runImport makes an image from the tar of a root file system.
+func runImport(ctx context.Context, in *lifecycle.Installation, source, ref string, o images.ImportOptions, ui *ui) error {
+	r, err := openSource(ctx, source, ui)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	i, err := in.Images.Import(ctx, r, ref, o)
+	if err != nil {
+		return err
+	}
+	ui.println(i.ID)
+	return nil
+}
+
+// openSource opens a file, a URL, or standard input for "-".
+func openSource(ctx context.Context, source string, ui *ui) (io.ReadCloser, error) {
+	switch {
+	case source == "-":
+		return io.NopCloser(ui.in), nil
+	case strings.HasPrefix(source, "http://"), strings.HasPrefix(source, "https://"):
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, source, nil)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode != http.StatusOK {
+			resp.Body.Close()
+			return nil, fmt.Errorf("get %s: %s", source, resp.Status)
+		}
+		return resp.Body, nil
+	}
+	return os.Open(source)
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/docker/go-units"
+	"github.com/opencontainers/runc/libcontainer/seccomp"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"ctr/runtime/container"
+	"ctr/runtime/lifecycle"
+)
+
+// systemInfo is what `info` tells. Fields that Docker has too have its names.
+type systemInfo struct {
+	Containers        int
+	ContainersRunning int
+	ContainersPaused  int
+	ContainersStopped int
+	Images            int
+	ServerVersion     string
+	KernelVersion     string
+	OperatingSystem   string
+	OSType            string
+	Architecture      string
+	NCPU              int
+	MemTotal          int64
+	Name              string
+	RootDir           string `json:"DockerRootDir"`
+	RunRoot           string
+	CgroupVersion     string
+	SecurityOptions   []string
+	IPv4Forwarding    bool
+	BridgeNfIptables  bool
+	Features          []feature
+	Warnings          []string
+}
+
+// feature is something that the kernel may lack.
+type feature struct {
+	Name  string
+	Found bool
+	Needs string `json:",omitempty"` // what does not work without
+}
+
+func (a *app) infoCommand() *cli.Command {
+	return &cli.Command{
+		Name: "info", Usage: "Display information on this host and this installation", Description: "ctr info -f '{{.KernelVersion}}'",
+		Flags: []cli.Flag{text("format", `Format output ("json", or a Go template)`, "f")},
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 0, 0); err != nil {
+				return err
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			return runInfo(c.Context, in, c.String("format"), a.ui)
+		},
+	}
+}
+
+// runInfo tells what there is, and what is missing.
+func runInfo(_ context.Context, in *lifecycle.Installation, text string, ui *ui) error {
+	i := hostInfo()
+	i.RootDir, i.RunRoot = in.Roots.Data, in.Roots.Run
+	all, broken := in.Containers.List()
+	for _, err := range broken {
+		i.Warnings = append(i.Warnings, err.Error())
+	}
+	for _, c := range all {
+		i.Containers++
+		switch s := c.State(); {
+		case s.Status == container.Paused:
+			i.ContainersPaused++
+		case s.Running():
+			i.ContainersRunning++
+		default:
+			i.ContainersStopped++
+		}
+	}
+	have, err := in.Images.List()
+	if err != nil {
+		return err
+	}
+	i.Images = len(have)
+	if text != "" {
+		return printFormatted(ui, text, i)
+	}
+	i.print(ui)
+	return nil
+}
+
+// hostInfo asks the kernel.
+func hostInfo() systemInfo {
+	i := systemInfo{
+		ServerVersion: version, OSType: "linux", Architecture: runtime.GOARCH, NCPU: runtime.NumCPU(), OperatingSystem: osName(),
+		CgroupVersion: cgroupVersion(), IPv4Forwarding: sysctlOn("net/ipv4/ip_forward"), BridgeNfIptables: sysctlOn("net/bridge/bridge-nf-call-iptables"),
+	}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		i.KernelVersion, i.Name = unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Nodename[:])
+		i.Architecture = unix.ByteSliceToString(u.Machine[:])
+	}
+	var s unix.Sysinfo_t
+	if unix.Sysinfo(&s) == nil {
+		i.MemTotal = int64(s.Totalram) * int64(s.Unit)
+	}
+	if seccomp.Enabled && exists("/proc/sys/kernel/seccomp/actions_avail") {
+		i.SecurityOptions = append(i.SecurityOptions, "name=seccomp,profile=builtin")
+	}
+	if exists("/sys/kernel/security/apparmor") {
+		i.SecurityOptions = append(i.SecurityOptions, "name=apparmor")
+	}
+	i.SecurityOptions = append(i.SecurityOptions, "name=cgroupns")
+	i.Features = features()
+	if !seccomp.Enabled {
+		i.Warnings = append(i.Warnings, "this binary was built without seccomp: containers are refused unless they ask for seccomp=unconfined")
+	}
+	if !i.IPv4Forwarding {
+		i.Warnings = append(i.Warnings, "IPv4 forwarding is off; it is turned on with the first bridge network that needs it")
+	}
+	return i
+}
+
+// features are what containers and networks can use of this kernel.
+func features() []feature {
+	return []feature{
+		{"overlayfs", inFile("/proc/filesystems", "overlay"), "images"},
+		{"cgroup memory controller", controller("memory"), "--memory"},
+		{"cgroup cpu controller", controller("cpu"), "--cpus, --cpu-shares"},
+		{"cgroup pids controller", controller("pids"), "--pids-limit"},
+		{"cgroup cpuset controller", controller("cpuset"), "--cpuset-cpus"},
+		{"cgroup freezer", controller("freezer") || cgroupVersion() == "2", "pause"},
+		{"user namespaces", exists("/proc/self/ns/user"), "--userns"},
+		{"time namespaces", exists("/proc/self/ns/time"), ""},
+		{"IPv6", exists("/proc/net/if_inet6"), "--ipv6"},
+	}
+}
+
+// controller tells whether cgroups can limit something, in either version.
+func controller(name string) bool {
+	return inFile("/sys/fs/cgroup/cgroup.controllers", name) || exists("/sys/fs/cgroup/"+name)
+}
+
+// cgroupVersion is 1, 2, or both at once.
+func cgroupVersion() string {
+	switch {
+	case exists("/sys/fs/cgroup/cgroup.controllers"):
+		return "2"
+	case exists("/sys/fs/cgroup/unified/cgroup.controllers"):
+		return "1 (hybrid)"
+	}
+	return "1"
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// inFile tells whether a small file has the word.
+func inFile(path, word string) bool {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	for _, w := range strings.Fields(string(text)) {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+func sysctlOn(name string) bool {
+	text, err := os.ReadFile(filepath.Join("/proc/sys", name))
+	return err == nil && strings.TrimSpace(string(text)) != "0"
+}
+
+// osName is the name of the distribution (os-release(5)).
+func osName() string {
+	text, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return "Linux"
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
+			return strings.Trim(name, `"`)
+		}
+	}
+	return "Linux"
+}
+
+func (i systemInfo) print(ui *ui) {
+	ui.printf("Containers: %d\n Running: %d\n Paused: %d\n Stopped: %d\nImages: %d\n", i.Containers, i.ContainersRunning, i.ContainersPaused, i.ContainersStopped, i.Images)
+	ui.printf("Version: %s\nStorage Driver: overlay2\nLogging Driver: json-file\nCgroup Version: %s\n", i.ServerVersion, i.CgroupVersion)
+	ui.printf("Security Options:\n")
+	for _, o := range i.SecurityOptions {
+		ui.printf("  %s\n", strings.TrimPrefix(o, "name="))
+	}
+	ui.printf("Kernel Version: %s\nOperating System: %s\nOSType: %s\nArchitecture: %s\nCPUs: %d\nTotal Memory: %s\nName: %s\n",
+		i.KernelVersion, i.OperatingSystem, i.OSType, i.Architecture, i.NCPU, units.BytesSize(float64(i.MemTotal)), i.Name)
+	ui.printf("Data Root: %s\nRun Root: %s\nIPv4 Forwarding: %s\n", i.RootDir, i.RunRoot, onOff(i.IPv4Forwarding))
+	ui.printf("Kernel Features:\n")
+	for _, f := range i.Features {
+		line := "yes"
+		if !f.Found {
+			line = "missing"
+			if f.Needs != "" {
+				line += " (needed by " + f.Needs + ")"
+			}
+		}
+		ui.printf("  %s: %s\n", f.Name, line)
+	}
+	ui.warn(i.Warnings...)
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}

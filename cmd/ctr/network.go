@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"ctr/cmd/ctr/internal/format"
+	"ctr/cmd/ctr/internal/options"
+	"ctr/network"
+	"ctr/runtime/lifecycle"
+)
+
+func (a *app) networkCreateCommand() *cli.Command {
+	return &cli.Command{
+		Name: "create", Usage: "Create a network", ArgsUsage: "NETWORK",
+		Description: "ctr network create mynet\nctr network create --subnet 10.1.0.0/24 --gateway 10.1.0.254 --internal back",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "driver", Aliases: []string{"d"}, Value: "bridge", Usage: "Driver to manage the network"},
+			list("subnet", "Subnet in CIDR format that represents a network segment"),
+			list("gateway", "IPv4 or IPv6 gateway for the subnet"),
+			list("ip-range", "Allocate container ip from a sub-range"),
+			list("aux-address", "Auxiliary IPv4 or IPv6 addresses used by the network driver (name=address)"),
+			&cli.BoolFlag{Name: "ipv4", Value: true, Usage: "Enable IPv4 address assignment"},
+			flag("ipv6", "Enable IPv6 address assignment"),
+			flag("internal", "Restrict external access to the network"),
+			flag("attachable", "Taken for Docker's sake: every container may attach"),
+			list("label", "Set metadata on a network"),
+			list("opt", "Set driver specific options", "o"),
+		},
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 1, 1); err != nil {
+				return err
+			}
+			spec, err := parseNetwork(c)
+			if err != nil {
+				return err
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			made, err := in.Networks.Create(c.Context, spec)
+			if err != nil {
+				return err
+			}
+			a.ui.println(made.ID)
+			return nil
+		},
+	}
+}
+
+func parseNetwork(c *cli.Context) (network.Spec, error) {
+	s := network.Spec{
+		Name: c.Args().First(), Driver: c.String("driver"), IPv4: c.Bool("ipv4"), IPv6: c.Bool("ipv6"), Internal: c.Bool("internal"),
+	}
+	if strings.TrimSpace(s.Name) == "" {
+		return s, errors.New("network name cannot be blank")
+	}
+	var err error
+	if s.Labels, err = options.Labels(nil, c.StringSlice("label")); err != nil {
+		return s, err
+	}
+	if s.Options, err = options.DriverOptions(c.StringSlice("opt")); err != nil {
+		return s, err
+	}
+	s.Subnets, err = options.Subnets(c.StringSlice("subnet"), c.StringSlice("gateway"), c.StringSlice("ip-range"), c.StringSlice("aux-address"))
+	for _, sub := range s.Subnets {
+		if sub.Prefix.Addr().Is6() {
+			s.IPv6 = true // as Docker does for a subnet of the family
+		}
+	}
+	return s, err
+}
+
+func (a *app) networkLsCommand() *cli.Command {
+	return &cli.Command{
+		Name: "ls", Aliases: []string{"list"}, Usage: "List networks", Description: "ctr network ls --filter driver=bridge", Flags: formatFlags(),
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 0, 0); err != nil {
+				return err
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			return runNetworkLs(c.Context, in, c.StringSlice("filter"), parseFormat(c), a.ui)
+		},
+	}
+}
+
+// runNetworkLs lists networks by name.
+func runNetworkLs(_ context.Context, in *lifecycle.Installation, filters []string, o format.Options, ui *ui) error {
+	keep, err := networkFilters(in, filters)
+	if err != nil {
+		return err
+	}
+	all, err := in.Networks.List()
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(all, func(x, y network.Spec) int { return strings.Compare(x.Name, y.Name) })
+	var rows []format.Network
+	for _, n := range all {
+		if keep(n) {
+			rows = append(rows, format.Network{Spec: n, NoTrunc: o.NoTrunc})
+		}
+	}
+	return format.Write(ui.out, format.Networks, o, rows)
+}
+
+func (a *app) networkRmCommand() *cli.Command {
+	return &cli.Command{
+		Name: "rm", Aliases: []string{"remove"}, Usage: "Remove one or more networks", ArgsUsage: "NETWORK [NETWORK...]",
+		Description: "ctr network rm mynet",
+		Flags:       []cli.Flag{flag("force", "Do not error if the network does not exist", "f")},
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 1, -1); err != nil {
+				return err
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			return runNetworkRm(c.Context, in, c.Args().Slice(), c.Bool("force"), a.ui)
+		},
+	}
+}
+
+// runNetworkRm removes networks. With force, one that is not there is as good as removed.
+func runNetworkRm(ctx context.Context, in *lifecycle.Installation, names []string, force bool, ui *ui) error {
+	return each(ui, names, func(name string) error {
+		err := in.Networks.Remove(ctx, name)
+		if force && errors.Is(err, network.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+}
+
+func (a *app) networkPruneCommand() *cli.Command {
+	return &cli.Command{
+		Name: "prune", Usage: "Remove all unused networks", Description: "ctr network prune -f",
+		Flags: []cli.Flag{flag("force", "Do not prompt for confirmation", "f")},
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 0, 0); err != nil {
+				return err
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			if !c.Bool("force") && !a.ui.confirm("WARNING! This will remove all custom networks not used by at least one container.\nAre you sure you want to continue?") {
+				return nil
+			}
+			return runNetworkPrune(c.Context, in, a.ui)
+		},
+	}
+}
+
+// runNetworkPrune removes the networks that no running container is on.
+func runNetworkPrune(ctx context.Context, in *lifecycle.Installation, ui *ui) error {
+	all, err := in.Networks.List()
+	if err != nil {
+		return err
+	}
+	heading := "Deleted Networks:"
+	var errs []error
+	for _, n := range all {
+		if predefined(n.Name) {
+			continue
+		}
+		err := in.Networks.Remove(ctx, n.ID)
+		if errors.Is(err, network.ErrInUse) || errors.Is(err, network.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if heading != "" {
+			ui.println(heading)
+			heading = ""
+		}
+		ui.println(n.Name)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"ctr/cmd/ctr/internal/options"
+	"ctr/network"
+	"ctr/runtime/lifecycle"
+)
+
+func (a *app) portCommand() *cli.Command {
+	return &cli.Command{
+		Name: "port", Usage: "List port mappings or a specific mapping for the container", ArgsUsage: "CONTAINER [PRIVATE_PORT[/PROTO]]",
+		Description: "ctr port web\nctr port web 80",
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 1, 2); err != nil {
+				return err
+			}
+			var only *network.Expose
+			if text := c.Args().Get(1); text != "" {
+				p, err := options.TargetPort(text)
+				if err != nil {
+					return err
+				}
+				only = &p
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			return runPort(c.Context, in, c.Args().First(), only, a.ui)
+		},
+	}
+}
+
+// runPort prints where a running container's ports are published.
+func runPort(_ context.Context, in *lifecycle.Installation, name string, only *network.Expose, ui *ui) error {
+	c, err := in.Containers.Find(name)
+	if err != nil {
+		return err
+	}
+	var ports []network.Port
+	if c.State().Running() {
+		if r, err := network.ReadRecord(c.SandboxPath()); err == nil {
+			ports = r.Ports
+		}
+	}
+	slices.SortFunc(ports, func(a, b network.Port) int {
+		return cmp.Or(cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.Protocol, b.Protocol), a.HostIP.Compare(b.HostIP), cmp.Compare(a.HostPort, b.HostPort))
+	})
+	found := false
+	for _, p := range ports {
+		addrs := []netip.Addr{p.HostIP}
+		if !p.HostIP.IsValid() {
+			addrs = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+		}
+		for _, addr := range addrs {
+			host := net.JoinHostPort(addr.String(), strconv.Itoa(int(p.HostPort)))
+			switch {
+			case only == nil:
+				ui.printf("%d/%s -> %s\n", p.ContainerPort, p.Protocol, host)
+			case *only == (network.Expose{Protocol: p.Protocol, Port: p.ContainerPort}):
+				ui.println(host)
+				found = true
+			}
+		}
+	}
+	if only != nil && !found {
+		return fmt.Errorf("no public port '%d/%s' published for %s", only.Port, only.Protocol, name)
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"ctr/cmd/ctr/internal/format"
+	"ctr/runtime/container"
+	"ctr/runtime/lifecycle"
+)
+
+// formatFlags are those of all listings.
+func formatFlags(more ...cli.Flag) []cli.Flag {
+	return append(more,
+		list("filter", "Filter output based on conditions provided", "f"),
+		text("format", `Format output ("table", "table TEMPLATE", "json", or a Go template)`),
+		flag("no-trunc", "Do not truncate output"),
+		flag("quiet", "Only display IDs", "q"),
+	)
+}
+
+func parseFormat(c *cli.Context) format.Options {
+	return format.Options{Format: c.String("format"), Quiet: c.Bool("quiet"), NoTrunc: c.Bool("no-trunc")}
+}
+
+func (a *app) psCommand() *cli.Command {
+	return &cli.Command{
+		Name: "ps", Usage: "List containers",
+		Description: "ctr ps -a\nctr ps --filter name=web --format 'table {{.Names}}\\t{{.Status}}'",
+		Flags: formatFlags(
+			flag("all", "Show all containers (default shows just running)", "a"),
+			flag("latest", "Show the latest created container (includes all states)", "l"),
+			&cli.IntFlag{Name: "last", Aliases: []string{"n"}, Value: -1, Usage: "Show n last created containers (includes all states)"},
+			flag("size", "Display total file sizes", "s"),
+		),
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 0, 0); err != nil {
+				return err
+			}
+			o := psOptions{Options: parseFormat(c), all: c.Bool("all"), last: c.Int("last"), size: c.Bool("size"), filters: c.StringSlice("filter")}
+			if c.Bool("latest") && o.last < 0 {
+				o.last = 1
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			return runPs(c.Context, in, o, a.ui)
+		},
+	}
+}
+
+type psOptions struct {
+	format.Options
+	all     bool
+	last    int // -1: all
+	size    bool
+	filters []string
+}
+
+// runPs lists containers, the newest first. A record that cannot be read is said, and hides no other.
+func runPs(_ context.Context, in *lifecycle.Installation, o psOptions, ui *ui) error {
+	v, err := newViewer(in)
+	if err != nil {
+		return err
+	}
+	all, broken := in.Containers.List()
+	keep, err := containerFilters(in, v, o.filters, o.all || o.last >= 0)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	var rows []format.Container
+	for _, c := range all {
+		if o.last >= 0 && len(rows) >= o.last {
+			break
+		}
+		shown := v.view(c)
+		s := summary{Summary: shown.Summary(now), container: c, state: shown.State}
+		if !keep(s) {
+			continue
+		}
+		row := format.Container{Summary: s.Summary, NoTrunc: o.NoTrunc, Now: now}
+		if o.size || strings.Contains(o.Format, ".Size") {
+			row.SizeOf = func() (int64, int64) { return sizes(in, c) }
+		}
+		rows = append(rows, row)
+	}
+	listing := format.Containers
+	if o.size {
+		listing = format.ContainersWithSize
+	}
+	return errors.Join(format.Write(ui.out, listing, o.Options, rows), errors.Join(broken...))
+}
+
+// sizes are the bytes of a container's writable layer, and with its image's.
+func sizes(in *lifecycle.Installation, c *container.Container) (rw, all int64) {
+	rw = diskUsage(c.UpperDir())
+	all = rw
+	for _, id := range c.Rootfs.Layers {
+		all += diskUsage(in.Layers.Path(id))
+	}
+	return rw, all
+}

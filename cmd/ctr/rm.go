@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/urfave/cli/v2"
+
+	"ctr/runtime/container"
+	"ctr/runtime/lifecycle"
+)
+
+func (a *app) rmCommand() *cli.Command {
+	return &cli.Command{
+		Name: "rm", Usage: "Remove one or more containers", ArgsUsage: "CONTAINER [CONTAINER...]",
+		Description: "ctr rm web\nctr rm -f web db",
+		Flags: []cli.Flag{
+			flag("force", "Force the removal of a running container (uses SIGKILL)", "f"),
+			flag("volumes", "Remove anonymous volumes associated with the container", "v"),
+		},
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 1, -1); err != nil {
+				return err
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			o := lifecycle.RemoveOptions{Force: c.Bool("force"), Volumes: c.Bool("volumes")}
+			return runRm(c.Context, in, c.Args().Slice(), o, a.ui)
+		},
+	}
+}
+
+// runRm removes containers. With force, one that is not there is as good as removed, but said.
+func runRm(ctx context.Context, in *lifecycle.Installation, names []string, o lifecycle.RemoveOptions, ui *ui) error {
+	if !o.Force {
+		return each(ui, names, func(name string) error {
+			c, err := in.Containers.Find(name)
+			if err != nil {
+				return err
+			}
+			return in.Remove(ctx, c, o)
+		})
+	}
+	var present []string
+	for _, name := range names {
+		_, err := in.Containers.Find(name)
+		if errors.Is(err, container.ErrNotFound) {
+			ui.notice("ctr: " + err.Error())
+			continue
+		}
+		present = append(present, name)
+	}
+	return sideBySide(in, present, ui, func(c *container.Container) error { return in.Remove(ctx, c, o) })
+}
+
+func (a *app) containerPruneCommand() *cli.Command {
+	return &cli.Command{
+		Name: "prune", Usage: "Remove all stopped containers", Description: "ctr container prune -f",
+		Flags: []cli.Flag{flag("force", "Do not prompt for confirmation", "f")},
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 0, 0); err != nil {
+				return err
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			if !c.Bool("force") && !a.ui.confirm("WARNING! This will remove all stopped containers.\nAre you sure you want to continue?") {
+				return nil
+			}
+			return runContainerPrune(c.Context, in, a.ui)
+		},
+	}
+}
+
+// runContainerPrune removes all containers that do not run.
+func runContainerPrune(ctx context.Context, in *lifecycle.Installation, ui *ui) error {
+	all, broken := in.Containers.List()
+	errs := broken
+	heading := "Deleted Containers:"
+	for _, c := range all {
+		if s := c.State(); s.Running() || s.Status == container.Restarting {
+			continue
+		}
+		err := in.Remove(ctx, c, lifecycle.RemoveOptions{})
+		if errors.Is(err, container.ErrRunning) || errors.Is(err, container.ErrNotFound) {
+			continue // started or removed meanwhile
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if heading != "" {
+			ui.println(heading)
+			heading = ""
+		}
+		ui.println(c.ID)
+	}
+	return errors.Join(errs...)
+}
+
+func (a *app) renameCommand() *cli.Command {
+	return &cli.Command{
+		Name: "rename", Usage: "Rename a container", ArgsUsage: "CONTAINER NEW_NAME", Description: "ctr rename web www",
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 2, 2); err != nil {
+				return err
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			target, err := in.Containers.Find(c.Args().First())
+			if err != nil {
+				return err
+			}
+			return in.Rename(c.Context, target, c.Args().Get(1))
+		},
+	}
+}
+
+func (a *app) waitCommand() *cli.Command {
+	return &cli.Command{
+		Name: "wait", Usage: "Block until one or more containers stop, then print their exit codes", ArgsUsage: "CONTAINER [CONTAINER...]",
+		Description: "ctr wait job",
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 1, -1); err != nil {
+				return err
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			return runWait(c.Context, in, c.Args().Slice(), a.ui)
+		},
+	}
+}
+
+// runWait waits for containers in turn; the order of the codes is that of the names.
+func runWait(ctx context.Context, in *lifecycle.Installation, names []string, ui *ui) error {
+	var errs []error
+	for _, name := range names {
+		c, err := in.Containers.Find(name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		code, err := in.Wait(ctx, c)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		ui.printf("%d\n", code)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+
+	api "github.com/moby/moby/api/types/container"
+
+	"ctr/network"
+	"ctr/runtime/container"
+	"ctr/runtime/inspect"
+	"ctr/runtime/lifecycle"
+)
+
+// viewer shows containers. It reads the networks once, for their names.
+type viewer struct {
+	names map[string]string // of networks, by ID
+	ids   map[string]string // of networks, by name
+}
+
+func newViewer(in *lifecycle.Installation) (*viewer, error) {
+	all, err := in.Networks.List()
+	if err != nil {
+		return nil, err
+	}
+	v := &viewer{names: map[string]string{}, ids: map[string]string{}}
+	for _, n := range all {
+		v.names[n.ID], v.ids[n.Name] = n.Name, n.ID
+	}
+	return v, nil
+}
+
+// view reads all that there is to know of a container.
+func (v *viewer) view(c *container.Container) inspect.Container {
+	state := c.State()
+	out := inspect.Container{
+		Spec: c.Spec, State: state, Dir: c.Dir, LogPath: c.LogPath(),
+		NetworkName: func(id string) string { return v.names[id] },
+		NetworkID:   func(name string) string { return v.ids[name] },
+	}
+	if c.Spec.Log.Driver == "none" {
+		out.LogPath = ""
+	}
+	if state.Running() {
+		if r, err := network.ReadRecord(c.SandboxPath()); err == nil {
+			out.Record = r
+		}
+	}
+	return out
+}
+
+// summary is a container as `ps` shows it.
+type summary struct {
+	api.Summary
+	container *container.Container
+	state     container.State
+}
+
+// diskUsage is how many bytes the files below a folder take.
+func diskUsage(dir string) int64 {
+	var sum int64
+	filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error { //nolint:errcheck // what goes meanwhile takes nothing
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return fs.SkipDir
+		}
+		if d.Type().IsRegular() {
+			if info, err := d.Info(); err == nil {
+				sum += info.Size()
+			}
+		}
+		return nil
+	})
+	return sum
+}
