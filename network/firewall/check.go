@@ -1,0 +1,207 @@
+package firewall
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// Finding is a difference between what should be and what the kernel has.
+type Finding struct {
+	Text string // in words
+	Cure bool   // Repair cures it; else somebody else's rules are in the way
+}
+
+// Check compares what should be with what the kernel has: all networks and all published ports of the installation. No
+// findings: all is well.
+func (f *Firewall) Check(networks []Network, ports []Port) ([]Finding, error) {
+	s, err := dial(f.ns, nftables.TableFamilyINet, f.table)
+	if err != nil {
+		return nil, fmt.Errorf("check firewall: %w", err)
+	}
+	defer s.close()
+	findings, err := s.checkTable(tableOf(f.table), f.wanted(networks, ports))
+	if err == nil {
+		var others []Finding
+		others, err = f.checkOthers(s, networks)
+		findings = append(findings, others...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("check firewall: %w", err)
+	}
+	return findings, nil
+}
+
+// wanted returns all elements of networks and ports.
+func (f *Firewall) wanted(networks []Network, ports []Port) []element {
+	var list []element
+	for _, n := range networks {
+		list = append(list, n.elements()...)
+	}
+	return append(list, f.portElements(ports)...)
+}
+
+// checkTable compares our table with what it should be.
+func (s *session) checkTable(rs ruleset, want []element) ([]Finding, error) {
+	_, err := s.nft.ListTableOfFamily(s.table.Name, s.table.Family)
+	if errors.Is(err, unix.ENOENT) {
+		if len(want) == 0 {
+			return nil, nil // not a single network yet
+		}
+		return cured("table inet %s is missing: published ports are served by the proxy only, and networks are not isolated", s.table.Name), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for table %q: %w", s.table.Name, err)
+	}
+	var findings []Finding
+	for _, c := range rs.chains {
+		findings = append(findings, s.checkChain(c)...)
+	}
+	var have []element
+	for _, st := range rs.sets {
+		found, err := s.elements(st.name)
+		if errors.Is(err, unix.ENOENT) {
+			findings = append(findings, cured("set %s is missing from table inet %s", st.name, s.table.Name)...)
+			want = slices.DeleteFunc(want, func(e element) bool { return e.set == st.name })
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		have = append(have, found...)
+	}
+	remove, add := difference(have, want)
+	for _, e := range add {
+		findings = append(findings, cured("set %s lacks %s", e.set, e)...)
+	}
+	for _, e := range remove {
+		if !slices.ContainsFunc(add, func(a element) bool { return a.id() == e.id() }) {
+			findings = append(findings, cured("set %s has %s, which belongs to no network or port", e.set, e)...)
+		}
+	}
+	return findings, nil
+}
+
+// checkChain compares one chain with what it should be.
+func (s *session) checkChain(c chain) []Finding {
+	have, err := s.nft.GetRules(s.table, &nftables.Chain{Name: c.name})
+	if err != nil {
+		// The library hides why; a chain that cannot be read is made again, or the transaction tells.
+		return cured("chain %s is missing from table inet %s", c.name, s.table.Name)
+	}
+	if !slices.EqualFunc(have, c.rules, func(h *nftables.Rule, w rule) bool {
+		return slices.EqualFunc(h.Exprs, w.statements, func(a, b expr.Any) bool { return equal(byte(s.table.Family), a, b) })
+	}) {
+		return cured("chain %s of table inet %s is not as it was made", c.name, s.table.Name)
+	}
+	return nil
+}
+
+// equal compares expressions by what goes to the kernel.
+func equal(family byte, a, b expr.Any) bool {
+	x, err1 := expr.Marshal(family, normal(a))
+	y, err2 := expr.Marshal(family, normal(b))
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+}
+
+// normal takes away what differs only on the way back: the number that a set had in its transaction, and the ends of
+// ranges of one address.
+func normal(e expr.Any) expr.Any {
+	switch e := e.(type) {
+	case *expr.Lookup:
+		copied := *e
+		copied.SetID = 0
+		return &copied
+	case *expr.NAT:
+		return &expr.NAT{Type: e.Type, Family: e.Family, RegAddrMin: e.RegAddrMin, RegProtoMin: e.RegProtoMin}
+	}
+	return e
+}
+
+func cured(format string, args ...any) []Finding {
+	return []Finding{{Text: fmt.Sprintf(format, args...), Cure: true}}
+}
+
+// checkOthers looks for rules of others that keep our packets out.
+func (f *Firewall) checkOthers(s *session, networks []Network) ([]Finding, error) {
+	var findings []Finding
+	for _, table := range f.legacyTables() {
+		findings = append(findings, Finding{Text: fmt.Sprintf(
+			"%s of iptables-legacy is in use: if its FORWARD chain drops, containers do not reach the outside; "+
+				"allow it there (iptables-legacy -I FORWARD -i BRIDGE -j ACCEPT, and the same with -o), or move to iptables-nft", table)})
+	}
+	gates, err := s.gates()
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range gates {
+		for _, n := range networks {
+			if g.concerns(n) && len(f.missing(g, n.Bridge)) > 0 {
+				findings = append(findings, Finding{
+					Text: fmt.Sprintf("%s drops what comes from or goes to %s", g, n.Bridge), Cure: !s.owned(g.base.Table),
+				})
+			}
+		}
+	}
+	return findings, nil
+}
+
+// owned tells whether a table belongs to a running program, which the kernel lets nobody else change (NFT_TABLE_F_OWNER).
+func (s *session) owned(t *nftables.Table) bool {
+	const owner = 2
+	table, err := s.nft.ListTableOfFamily(t.Name, t.Family)
+	return err == nil && table.Flags&owner != 0
+}
+
+// Repair makes the table again with exactly these networks and ports, in one transaction, and lets the networks pass rules
+// of others again. Connections survive it.
+func (f *Firewall) Repair(networks []Network, ports []Port) error {
+	want := f.wanted(networks, ports)
+	err := f.update(func(s *session) (bool, error) {
+		s.nft.AddTable(s.table)
+		s.nft.DelTable(s.table)
+		return true, errors.Join(s.install(tableOf(f.table)), s.add(want))
+	})
+	if err != nil {
+		return fmt.Errorf("repair firewall table %q: %w", f.table, f.explain(err))
+	}
+	for _, n := range networks {
+		err = errors.Join(err, f.mark(n))
+	}
+	if err != nil {
+		return fmt.Errorf("repair firewall: %w", err)
+	}
+	return nil
+}
+
+// String names an element by what it is about.
+func (e element) String() string {
+	name := strings.TrimRight(e.comment, "\x00")
+	switch {
+	case e.set == setNetworks, name == "":
+		if len(e.key) >= unix.IFNAMSIZ {
+			return strings.TrimRight(e.key[:unix.IFNAMSIZ], "\x00")
+		}
+		return fmt.Sprintf("%x", e.key)
+	case slices.Contains(portSets(), e.set):
+		key := []byte(e.key)
+		n := len(key)
+		return fmt.Sprintf("port %d/%s of %s", uint16(key[n-4])<<8|uint16(key[n-3]), protocolName(key[n-8]), name)
+	}
+	return name
+}
+
+func protocolName(number byte) Protocol {
+	for name, n := range protocols {
+		if n == number {
+			return name
+		}
+	}
+	return Protocol(fmt.Sprint(number))
+}

@@ -1,0 +1,250 @@
+package firewall
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"github.com/google/nftables/xt"
+	"golang.org/x/sys/unix"
+)
+
+// Rules of others, in tables of others. A packet passes only if every base chain on the forward hook lets it pass: an accept
+// of ours ends our own chain only. So where another chain drops what nobody accepted (the FORWARD chain of iptables with
+// Docker or ufw, the filter of firewalld, a nftables.conf with a default of its own), our bridges need an accept there.
+
+// gate is a base chain of somebody else on the forward hook that drops or rejects what it does not know.
+type gate struct {
+	base *nftables.Chain
+	at   *nftables.Chain // where a mark belongs: the base chain, or the chain that Docker keeps for its user
+	have []*nftables.Rule
+}
+
+// chainDockerUser is what Docker's rules pass first and Docker never flushes.
+const chainDockerUser = "DOCKER-USER"
+
+func (g gate) String() string {
+	families := map[nftables.TableFamily]string{
+		nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet",
+	}
+	return fmt.Sprintf("chain %q of table %s %q", g.base.Name, families[g.base.Table.Family], g.base.Table.Name)
+}
+
+// concerns tells whether a network's packets pass the gate.
+func (g gate) concerns(n Network) bool {
+	return g.base.Table.Family == nftables.TableFamilyINet || slices.ContainsFunc(n.elements(), func(e element) bool {
+		return strings.HasPrefix(e.set, setOwn) && e.set == setOwn+g.version().suffix()
+	})
+}
+
+func (g gate) version() ipVersion {
+	if g.base.Table.Family == nftables.TableFamilyIPv4 {
+		return ip4
+	}
+	return ip6
+}
+
+// gates returns the chains of others that drop what they do not know.
+func (s *session) gates() ([]gate, error) {
+	var found []gate
+	for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
+		chains, err := s.nft.ListChainsOfTableFamily(family)
+		if err != nil {
+			return nil, fmt.Errorf("list chains: %w", err)
+		}
+		for _, c := range chains {
+			if c.Type != nftables.ChainTypeFilter || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward {
+				continue
+			}
+			if c.Table.Family == s.table.Family && c.Table.Name == s.table.Name {
+				continue
+			}
+			g := gate{base: c, at: c}
+			rules, err := s.nft.GetRules(c.Table, c)
+			if err != nil {
+				continue // gone since
+			}
+			if (c.Policy == nil || *c.Policy != nftables.ChainPolicyDrop) && !endsShut(rules) {
+				continue
+			}
+			g.have = rules
+			user := slices.IndexFunc(chains, func(u *nftables.Chain) bool {
+				return u.Table.Name == c.Table.Name && u.Name == chainDockerUser
+			})
+			if user >= 0 && slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return jumpsTo(r, chainDockerUser) }) {
+				g.at = chains[user]
+				if g.have, err = s.nft.GetRules(c.Table, g.at); err != nil {
+					continue
+				}
+			}
+			found = append(found, g)
+		}
+	}
+	return found, nil
+}
+
+// endsShut tells whether the last rule of a chain drops or rejects whatever comes to it.
+func endsShut(rules []*nftables.Rule) bool {
+	if len(rules) == 0 {
+		return false
+	}
+	for _, e := range rules[len(rules)-1].Exprs {
+		switch e := e.(type) {
+		case *expr.Counter, *expr.Log, *expr.Limit:
+		case *expr.Reject:
+			return true
+		case *expr.Verdict:
+			return e.Kind == expr.VerdictDrop
+		case *expr.Target: // of iptables
+			return e.Name == "REJECT"
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+func jumpsTo(r *nftables.Rule, chain string) bool {
+	return slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
+		v, ok := e.(*expr.Verdict)
+		return ok && v.Kind == expr.VerdictJump && v.Chain == chain
+	})
+}
+
+// marks returns the two rules for a bridge: "iifname BRIDGE accept" and "oifname BRIDGE accept". The counter is what
+// iptables puts into each of its rules: it lists and saves ours like its own.
+func marks(bridge string) []statement {
+	count := statement{&expr.Counter{}}
+	return []statement{
+		slices.Concat(is(iifname, ifname(bridge)), count, accept()),
+		slices.Concat(is(oifname, ifname(bridge)), count, accept()),
+	}
+}
+
+// marked tells whether a rule is a mark of this installation, and for which bridge and direction. Once iptables has saved
+// and restored a mark, its comment is an extension of iptables.
+func (f *Firewall) marked(r *nftables.Rule) (bridge string, direction expr.MetaKey, ok bool) {
+	comment, _ := userdata.GetString(r.UserData, userdata.TypeComment)
+	for _, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Match:
+			if text, ok := e.Info.(*xt.Comment); ok {
+				comment, _, _ = strings.Cut(string(*text), "\x00")
+			}
+		case *expr.Meta:
+			direction = e.Key
+		case *expr.Cmp:
+			if bridge == "" {
+				bridge = string(bytes.TrimRight(e.Data, "\x00"))
+			}
+		}
+	}
+	return bridge, direction, strings.TrimRight(comment, "\x00") == f.table && bridge != ""
+}
+
+// missing returns the marks that a gate lacks for a bridge.
+func (f *Firewall) missing(g gate, bridge string) []statement {
+	var list []statement
+	for _, m := range marks(bridge) {
+		key := m[0].(*expr.Meta).Key
+		if !slices.ContainsFunc(g.have, func(r *nftables.Rule) bool {
+			b, k, ok := f.marked(r)
+			return ok && b == bridge && k == key
+		}) {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// mark lets a network's packets pass the gates of others. A table that belongs to a running program (firewalld) refuses:
+// that is a finding of Check, not an error, since the network works inside its bridge.
+func (f *Firewall) mark(n Network) error {
+	return f.update(func(s *session) (bool, error) {
+		gates, err := s.gates()
+		if err != nil {
+			return false, err
+		}
+		for _, g := range gates {
+			if !g.concerns(n) {
+				continue
+			}
+			for _, m := range f.missing(g, n.Bridge) {
+				s.nft.InsertRule(&nftables.Rule{Table: g.at.Table, Chain: g.at, Exprs: m, UserData: commentData(f.table)})
+			}
+			// Each gate by itself: one that refuses does not keep the others shut.
+			if err := s.commit(); err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, unix.ENOENT) {
+				return false, fmt.Errorf("open %s: %w", g, err)
+			}
+		}
+		return false, nil
+	})
+}
+
+// unmark takes back what mark did for a bridge; unmarkAll for all bridges.
+func (f *Firewall) unmark(bridge string) error {
+	return f.removeMarks(func(b string) bool { return b == bridge })
+}
+
+func (f *Firewall) unmarkAll() error {
+	return f.removeMarks(func(string) bool { return true })
+}
+
+// removeMarks looks into every chain that a mark may be in, whatever its policy is by now.
+func (f *Firewall) removeMarks(chosen func(bridge string) bool) error {
+	return f.update(func(s *session) (bool, error) {
+		var found bool
+		for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
+			chains, err := s.nft.ListChainsOfTableFamily(family)
+			if err != nil {
+				return false, fmt.Errorf("list chains: %w", err)
+			}
+			for _, c := range chains {
+				forward := c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward
+				if !forward && c.Name != chainDockerUser || c.Table.Name == f.table {
+					continue
+				}
+				rules, err := s.nft.GetRules(c.Table, c)
+				if err != nil {
+					continue // gone since, and its rules with it
+				}
+				for _, r := range rules {
+					if bridge, _, ok := f.marked(r); ok && chosen(bridge) {
+						found = true
+						err := s.nft.DelRule(&nftables.Rule{Table: c.Table, Chain: c, Handle: r.Handle})
+						if err != nil {
+							return false, fmt.Errorf("encode rule: %w", err)
+						}
+					}
+				}
+			}
+		}
+		return found, nil
+	})
+}
+
+// legacyTables returns the tables of iptables-legacy that are in use: their rules cannot be seen from nftables.
+func (f *Firewall) legacyTables() []string {
+	var found []string
+	_ = f.inside(func() error {
+		for _, file := range []string{"ip_tables_names", "ip6_tables_names"} {
+			text, err := os.ReadFile("/proc/thread-self/net/" + file)
+			if err != nil {
+				continue // no module, no rules
+			}
+			for _, table := range strings.Fields(string(text)) {
+				if table == "filter" {
+					found = append(found, strings.TrimSuffix(file, "_tables_names")+"tables "+table)
+				}
+			}
+		}
+		return nil
+	})
+	return found
+}

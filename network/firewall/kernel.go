@@ -1,0 +1,71 @@
+package firewall
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/google/nftables"
+)
+
+// explain says in words what the kernel lacks, if that is why it refused our rules: its own answer is a bare ENOENT or
+// EOPNOTSUPP for the whole transaction.
+func (f *Firewall) explain(err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	return explain(err, func(t ruleset) error {
+		s, err := dial(f.ns, t.family, t.name)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		if err := s.install(t); err != nil {
+			return err
+		}
+		s.nft.DelTable(s.table) // in the same transaction: the table is never seen
+		return s.commit()
+	})
+}
+
+// explain tries what the rules are made of, one by one, and names the first part that the kernel refuses.
+func explain(err error, try func(ruleset) error) error {
+	for _, part := range parts() {
+		if try(part.table) != nil {
+			return fmt.Errorf("%s %w: build it with %s: %w", part.what, ErrUnsupported, part.option, err)
+		}
+	}
+	return err
+}
+
+// part is one thing that the rules need of the kernel.
+type part struct {
+	what, option string
+	table        ruleset
+}
+
+func parts() []part {
+	const name = "ctr-probe"
+	filter := func(statements ...statement) ruleset {
+		return ruleset{family: nftables.TableFamilyINet, name: name, chains: []chain{{
+			name: "probe", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting,
+			priority: nftables.ChainPriorityFilter, rules: []rule{because("", statements...)},
+		}}}
+	}
+	nat := func(s statement) ruleset {
+		return ruleset{family: nftables.TableFamilyINet, name: name, chains: []chain{{
+			name: "probe", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPostrouting,
+			priority: nftables.ChainPriorityNATSource, rules: []rule{because("", s)},
+		}}}
+	}
+	sets := tableOf(name)
+	sets.chains = nil
+	return []part{
+		{"nftables", "CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET", ruleset{family: nftables.TableFamilyINet, name: name}},
+		{"connection tracking in nftables", "CONFIG_NFT_CT", filter(ctEstablished(), accept())},
+		{"fib in nftables", "CONFIG_NFT_FIB_INET", filter(fibLocal(), accept())},
+		{"nat in nftables of the inet family (Linux 5.2)", "CONFIG_NFT_NAT", nat(nil)},
+		{"masquerading in nftables", "CONFIG_NFT_MASQ", nat(masquerade())},
+		{"sets of concatenated ranges (Linux 5.6)", "CONFIG_NF_TABLES", sets},
+	}
+}
