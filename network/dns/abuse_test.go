@@ -75,7 +75,7 @@ func TestConnection(t *testing.T) {
 			t.Errorf("reply %d: ID %d, %q", i, id, got)
 		}
 	}
-	if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
+	if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("after the last reply: %d, %v", n, err)
 	}
 }

@@ -133,10 +133,14 @@ func TestAnswer(t *testing.T) {
 		{"2.0.18.172.in-addr.arpa", mdns.TypePTR, "NOERROR; 2.0.18.172.in-addr.arpa. 5 IN PTR DB.red."},
 		{"2.0.18.172.IN-ADDR.ARPA", mdns.TypePTR, "NOERROR; 2.0.18.172.IN-ADDR.ARPA. 5 IN PTR DB.red."},
 		{"2.0.18.172.in-addr.arpa", mdns.TypeA, "NOERROR"},
-		{"6" + strings.Repeat(".0", 27) + ".0.0.d.f.ip6.arpa", mdns.TypePTR,
-			"NOERROR; 6" + strings.Repeat(".0", 27) + ".0.0.d.f.ip6.arpa. 5 IN PTR six.red."},
-		{"6" + strings.Repeat(".0", 27) + ".0.0.D.F.ip6.arpa", mdns.TypeANY,
-			"NOERROR; 6" + strings.Repeat(".0", 27) + ".0.0.D.F.ip6.arpa. 5 IN PTR six.red."},
+		{
+			"6" + strings.Repeat(".0", 27) + ".0.0.d.f.ip6.arpa", mdns.TypePTR,
+			"NOERROR; 6" + strings.Repeat(".0", 27) + ".0.0.d.f.ip6.arpa. 5 IN PTR six.red.",
+		},
+		{
+			"6" + strings.Repeat(".0", 27) + ".0.0.D.F.ip6.arpa", mdns.TypeANY,
+			"NOERROR; 6" + strings.Repeat(".0", 27) + ".0.0.D.F.ip6.arpa. 5 IN PTR six.red.",
+		},
 		{"9.0.18.172.in-addr.arpa", mdns.TypePTR, "forward"},
 		{"0.18.172.in-addr.arpa", mdns.TypePTR, "forward"},
 		{"1.2.0.18.172.in-addr.arpa", mdns.TypePTR, "forward"},
@@ -235,8 +239,13 @@ func TestTruncation(t *testing.T) {
 		size  int // which the reply may have
 		whole bool
 	}{
-		{0, 0, 512, false}, {100, 0, 512, false}, {512, 0, 512, false}, {1232, 0, 1232, false}, {4096, 0, 4096, false},
-		{16384, 0, 16384, true}, {0, maxMessage, maxMessage, true},
+		{0, 0, 512, false},
+		{100, 0, 512, false},
+		{512, 0, 512, false},
+		{1232, 0, 1232, false},
+		{4096, 0, 4096, false},
+		{16384, 0, 16384, true},
+		{0, maxMessage, maxMessage, true},
 	} {
 		m := ask("many", mdns.TypeA)
 		if test.edns > 0 {

@@ -153,7 +153,9 @@ func TestForgery(t *testing.T) {
 				return pack(m)[0]
 			}
 			replies := [][]byte{
-				nil, {0}, make([]byte, headerSize),
+				nil,
+				{0},
+				make([]byte, headerSize),
 				forged(func(m *mdns.Msg) { m.Id++ }),
 				forged(func(m *mdns.Msg) { m.Question[0].Name = "evil.example." }),
 				forged(func(m *mdns.Msg) { m.Question[0].Qtype = mdns.TypeAAAA }),

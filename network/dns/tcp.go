@@ -131,8 +131,10 @@ func (c *conn) send(message []byte) error {
 	framed = append(framed, message...)
 	c.write.Lock()
 	defer c.write.Unlock()
-	c.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, err := c.Write(framed)
+	err := c.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err == nil {
+		_, err = c.Write(framed)
+	}
 	if err != nil {
 		c.Close()
 	}

@@ -103,6 +103,6 @@ func (u *udpServer) forwardUDP(ctx context.Context, client netip.AddrPort, messa
 	defer u.endForward()
 	var q query
 	if q.parse(message) == nil {
-		u.conn.WriteToUDPAddrPort(u.forward(ctx, &q, unix.SOCK_DGRAM), client) // who is gone needs no answer
+		_, _ = u.conn.WriteToUDPAddrPort(u.forward(ctx, &q, unix.SOCK_DGRAM), client) // who is gone needs no answer
 	}
 }

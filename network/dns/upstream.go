@@ -81,7 +81,7 @@ func (r *resolvConf) servers(path string) []netip.AddrPort {
 		r.stable, r.list = false, nil
 		return nil
 	}
-	now := stamp{dev: uint64(st.Dev), ino: st.Ino, size: st.Size, mtime: st.Mtim, ctime: st.Ctim}
+	now := stamp{dev: st.Dev, ino: st.Ino, size: st.Size, mtime: st.Mtim, ctime: st.Ctim}
 	if r.stable && r.path == path && r.stamp == now {
 		return r.list
 	}

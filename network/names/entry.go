@@ -1,7 +1,6 @@
 package names
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -32,29 +31,27 @@ func (o Owner) validate() error {
 	return nil
 }
 
-var errMalformed = errors.New("malformed entry")
-
-// parseOwner reads the text of an entry; rest is what follows the owner, which only an address's entry has. Id and rest are
+// parseOwner reads the text of an entry, if it is well formed; rest is what follows the owner, which only an address's entry has. Id and rest are
 // part of the text.
-func parseOwner(text []byte) (id []byte, p proc.ID, rest []byte, err error) {
-	id, text, ok := cut(text)
+func parseOwner(text []byte) (id []byte, p proc.ID, rest []byte, ok bool) {
+	id, text, ok = cut(text)
 	if !ok || len(id) == 0 {
-		return nil, proc.ID{}, nil, errMalformed
+		return nil, proc.ID{}, nil, false
 	}
 	pidText, text, _ := cut(text)
 	startText, rest, _ := cut(text)
 	pid, ok1 := number(pidText)
 	start, ok2 := number(startText)
 	if !ok1 || !ok2 || pid == 0 || pid > 1<<31-1 {
-		return nil, proc.ID{}, nil, errMalformed
+		return nil, proc.ID{}, nil, false
 	}
-	return id, proc.ID{PID: int(pid), Start: start}, rest, nil
+	return id, proc.ID{PID: int(pid), Start: start}, rest, true
 }
 
 // readOwner reads the text of an entry for those who are in no hurry.
-func readOwner(text []byte) (Owner, error) {
-	id, p, _, err := parseOwner(text)
-	return Owner{ID: string(id), Process: p}, err
+func readOwner(text []byte) (o Owner, ok bool) {
+	id, p, _, ok := parseOwner(text)
+	return Owner{ID: string(id), Process: p}, ok
 }
 
 func cut(text []byte) (before, after []byte, found bool) {

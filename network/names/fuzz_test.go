@@ -34,14 +34,14 @@ func FuzzEntry(f *testing.F) {
 	f.Add([]byte("id:1:2"))
 	f.Add([]byte("id:1:2:name:with:colons"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		id, p, rest, err := parseOwner(text)
-		if err != nil {
+		id, p, rest, ok := parseOwner(text)
+		if !ok {
 			return
 		}
 		o := Owner{ID: string(id), Process: p}
-		id2, p2, rest2, err := parseOwner([]byte(o.String() + ":" + string(rest)))
-		if err != nil || !bytes.Equal(id2, id) || p2 != p || !bytes.Equal(rest2, rest) {
-			t.Errorf("%q: %v and %q, then %q, %v and %q, %v", text, o, rest, id2, p2, rest2, err)
+		id2, p2, rest2, ok := parseOwner([]byte(o.String() + ":" + string(rest)))
+		if !ok || !bytes.Equal(id2, id) || p2 != p || !bytes.Equal(rest2, rest) {
+			t.Errorf("%q: %v and %q, then %q, %v and %q", text, o, rest, id2, p2, rest2)
 		}
 	})
 }

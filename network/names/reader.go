@@ -116,14 +116,14 @@ func (r *Reader) Reverse(addr netip.Addr) (name string, o Owner, exists bool, er
 	if errno != 0 {
 		return "", Owner{}, false, fmt.Errorf("look up address %s: %w", addr, os.NewSyscallError("readlinkat", errno))
 	}
-	id, p, rest, err := parseOwner(text[:n])
-	if err != nil || len(rest) == 0 {
+	if id, p, rest, ok := parseOwner(text[:n]); ok && len(rest) > 0 {
+		name = string(rest)
+		o, exists = r.owners.alive(id, p)
+	}
+	if !exists {
 		return "", Owner{}, false, nil
 	}
-	if o, exists = r.owners.alive(id, p); !exists {
-		return "", Owner{}, false, nil
-	}
-	return string(rest), o, true, nil
+	return name, o, true, nil
 }
 
 // entry reads one file of a name's folder.
@@ -137,8 +137,8 @@ func (r *Reader) entry(fd int, file []byte) (Entry, bool) {
 		return Entry{}, false
 	}
 	addr, ok := parseAddr(file[:len(file)-1])
-	id, p, _, err := parseOwner(text[:n])
-	if !ok || err != nil {
+	id, p, _, wellFormed := parseOwner(text[:n])
+	if !ok || !wellFormed {
 		return Entry{}, false
 	}
 	o, alive := r.owners.alive(id, p)
@@ -164,6 +164,7 @@ func (r *Reader) open(path []byte) (int, error) {
 		return fd, nil
 	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.ENAMETOOLONG:
 		return -1, nil
+	default:
 	}
 	return -1, fmt.Errorf("look up name: %w", &os.PathError{Op: "openat", Path: r.path, Err: errno})
 }

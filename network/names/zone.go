@@ -167,8 +167,7 @@ func put(dir int, folder, file, text string) error {
 		}
 	}
 	if err != nil {
-		unix.Unlinkat(dir, folder, unix.AT_REMOVEDIR) // goes only if it is empty
-		return &os.LinkError{Op: "symlinkat", Old: text, New: path, Err: err}
+		return errors.Join(&os.LinkError{Op: "symlinkat", Old: text, New: path, Err: err}, removeIfEmpty(dir, folder))
 	}
 	return nil
 }
@@ -184,7 +183,7 @@ func drop(dir int, folder, file, id string) error {
 	if err != nil {
 		return &os.PathError{Op: "readlinkat", Path: path, Err: err}
 	}
-	if e, err := readOwner(text[:n]); err == nil && e.ID != id {
+	if e, ok := readOwner(text[:n]); ok && e.ID != id {
 		return nil
 	}
 	if err := unix.Unlinkat(dir, path, 0); err != nil && !errors.Is(err, unix.ENOENT) {
@@ -213,7 +212,7 @@ func sweepFolder(dir int, folder string, limit int, remove func(Owner) bool) err
 	for _, file := range files {
 		var text [maxEntry]byte
 		if n, err := unix.Readlinkat(fd, file, text[:]); err == nil {
-			if e, err := readOwner(text[:n]); err == nil && !remove(e) {
+			if e, ok := readOwner(text[:n]); ok && !remove(e) {
 				continue
 			}
 		}
