@@ -11,22 +11,17 @@ import (
 	"ctr/internal/testhost"
 )
 
-// BenchmarkTrue is a whole container: create, release, wait, destroy. It runs on the machine's own cgroups, in a mount
-// namespace of its own.
+// BenchmarkTrue is a whole container: create, release, wait, destroy.
 func BenchmarkTrue(b *testing.B) {
 	if os.Geteuid() != 0 {
 		b.Skip("needs root")
 	}
-	for _, plain := range []bool{false, true} {
-		name := "prebuilt"
-		if plain {
-			name = "plain"
-		}
-		b.Run(name, func(b *testing.B) { benchmarkTrue(b, plain) })
-	}
+	b.Run("all", func(b *testing.B) { benchmarkTrue(b, false, true) })
+	b.Run("seccomp-by-init", func(b *testing.B) { benchmarkTrue(b, false, false) })
+	b.Run("mounts-by-init", func(b *testing.B) { benchmarkTrue(b, true, true) })
 }
 
-func benchmarkTrue(b *testing.B, plain bool) {
+func benchmarkTrue(b *testing.B, plain, cache bool) {
 	dir := b.TempDir()
 	box := newBox(b, &testhost.Host{Dir: dir, Root: dir + "/data", RunRoot: dir + "/run"})
 	b.Cleanup(func() { removeParents(b, box) })
@@ -35,6 +30,9 @@ func benchmarkTrue(b *testing.B, plain bool) {
 	for range b.N {
 		c := box.config("true")
 		c.plain = plain
+		if cache {
+			c.SeccompCache = dir + "/seccomp"
+		}
 		begin := time.Now()
 		x, err := box.create(c, Stdio{})
 		if err != nil {

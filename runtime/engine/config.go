@@ -13,6 +13,9 @@ type Config struct {
 	Spec *container.Spec
 	// StateDir is the folder that holds one folder a container, on a tmpfs or not. See the package comment.
 	StateDir string
+	// SeccompCache is a folder for compiled seccomp filters, made when missing and writable for root only. Empty: each init
+	// compiles its own.
+	SeccompCache string
 	// Rootfs is a folder in which the root file system is mounted, in the mount namespace of the thread that calls Create.
 	// The folder itself (not the mount) must exist as long as the container runs, for Exec.
 	Rootfs string

@@ -10,8 +10,8 @@ import (
 	"github.com/opencontainers/runc/libcontainer/configs"
 )
 
-// libcontainer translates c for a host. It is pure: nothing is looked up here. The warnings are for the user: what was asked
-// for and is given only in part.
+// libcontainer translates c for a host, but for the seccomp filter, which depends on the running kernel. It is pure: nothing
+// is looked up here. The warnings are for the user: what was asked for and is given only in part.
 func (c Config) libcontainer(h host) (_ *configs.Config, warnings []string, err error) {
 	if err := c.validate(); err != nil {
 		return nil, nil, err
@@ -37,9 +37,6 @@ func (c Config) libcontainer(h host) (_ *configs.Config, warnings []string, err 
 		warnings = append(warnings, fmt.Sprintf("capability %s is not ours to give: left out", name))
 	}
 	out.Capabilities = capabilitySets(granted)
-	if out.Seccomp, err = seccompProfile(s, granted); err != nil {
-		return nil, nil, err
-	}
 	if out.Sysctl, err = sysctls(c); err != nil {
 		return nil, nil, err
 	}

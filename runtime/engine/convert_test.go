@@ -176,7 +176,6 @@ func TestRefusals(t *testing.T) {
 			c.Mounts = []container.Mount{{Source: "/a", Target: "/b"}, {Source: "/c", Target: "/b/"}}
 		},
 		"unknown propagation": func(c *Config) { c.Mounts = []container.Mount{{Source: "/a", Target: "/b", Propagation: "x"}} },
-		"broken seccomp":      func(c *Config) { c.Spec.Security.Seccomp = "{" },
 		"tmpfs option": func(c *Config) {
 			c.Mounts = []container.Mount{{Type: container.MountTmpfs, Target: "/b", Options: []string{"lowerdir=/"}}}
 		},
@@ -190,6 +189,23 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: not refused", what)
 		} else if strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: more than a line: %v", what, err)
+		}
+	}
+}
+
+func TestSeccompProfiles(t *testing.T) {
+	for profile, ok := range map[string]bool{
+		"": true, `{"defaultAction":"SCMP_ACT_ALLOW"}`: true,
+		"{": false, `{"defaultAction":"x"}`: false, `{"defaultAction":"SCMP_ACT_ALLOW","architectures":["x"]}`: false,
+	} {
+		got, err := seccompFilter("", container.Security{Seccomp: profile}, nil)
+		if (err == nil) != ok || ok && got == nil {
+			t.Errorf("%q: got %v, %v", profile, got, err)
+		}
+	}
+	for _, s := range []container.Security{{Seccomp: unconfined}, {Privileged: true}} {
+		if got, err := seccompFilter("", s, nil); got != nil || err != nil {
+			t.Errorf("%+v: got %v, %v", s, got, err)
 		}
 	}
 }

@@ -41,6 +41,9 @@ func Create(c Config, io Stdio) (_ *Created, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.Seccomp, err = seccompFilter(c.SeccompCache, c.Spec.Security, config.Capabilities.Bounding); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(filepath.Join(c.StateDir, c.Spec.ID), 0o700); err != nil {
 		return nil, fmt.Errorf("make state folder: %w", err)
 	}

@@ -1,0 +1,14 @@
+//go:build !ctr_rawseccomp
+
+package engine
+
+import (
+	"github.com/opencontainers/runc/libcontainer/configs"
+
+	"ctr/runtime/container"
+)
+
+// compiledFilter needs a patched libcontainer (hack/libcontainer): this build leaves the compiling to the init.
+func compiledFilter(_ string, s container.Security, granted []string) (*configs.Seccomp, error) {
+	return seccompProfile(s, granted)
+}
