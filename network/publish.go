@@ -113,3 +113,17 @@ func (b *building) dnsConfig() *dns.Config {
 	}
 	return c
 }
+
+// Forwards returns what the proxy of the published ports is to serve: the targets that the rules in the kernel lead to.
+func (s *Sandbox) Forwards() []ports.Forward {
+	all := make([]ports.Forward, len(s.Ports))
+	for i, held := range s.Ports {
+		all[i].Held = held
+		for _, target := range []netip.Addr{s.Record.Published.IPv4, s.Record.Published.IPv6} {
+			if target.IsValid() {
+				all[i].Targets = append(all[i].Targets, netip.AddrPortFrom(target, s.Record.Ports[i].ContainerPort))
+			}
+		}
+	}
+	return all
+}

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
 
 	"ctr/network"
 	"ctr/network/dns"
+	"ctr/network/ports"
 	"ctr/rootfs"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
@@ -178,20 +178,15 @@ func (r *run) keep() error {
 	return nil
 }
 
-// services are what a sandbox has its keeper serve: the resolver, and the proxy of each published port.
+// services are what a sandbox has its keeper serve: the resolver, and the proxy of the published ports.
 func services(s *network.Sandbox) []keep.Service {
 	var all []keep.Service
 	if s.DNS != nil {
 		server := dns.New(*s.DNS, s.NetNS)
 		all = append(all, func(ctx context.Context) error { return server.Serve(ctx, s.DNSUDP, s.DNSTCP) })
 	}
-	for i, held := range s.Ports {
-		target := s.Record.Published.IPv4
-		if !target.IsValid() {
-			target = s.Record.Published.IPv6
-		}
-		to := netip.AddrPortFrom(target, s.Record.Ports[i].ContainerPort)
-		all = append(all, func(ctx context.Context) error { return held.Serve(ctx, to) })
+	if forwards := s.Forwards(); len(forwards) > 0 {
+		all = append(all, func(ctx context.Context) error { return ports.Serve(ctx, forwards...) })
 	}
 	return all
 }
