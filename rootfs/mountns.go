@@ -32,14 +32,19 @@ func WithPrivateMounts(f func() error) error {
 func onOwnThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
+		defer close(done)
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
 			// The main thread stays locked to this goroutine meanwhile, so that the next one cannot get it.
+			defer runtime.UnlockOSThread()
 			done <- onOwnThread(f)
-			runtime.UnlockOSThread()
 			return
 		}
 		done <- f() // never unlocked: the thread ends with this goroutine
 	}()
-	return <-done
+	err, returned := <-done
+	if !returned {
+		runtime.Goexit() // f did, as a test that fails does
+	}
+	return err
 }

@@ -23,12 +23,19 @@ func (u *unpacker) rememberTimes(d *os.File, name string, atime, mtime unix.Time
 		return &os.PathError{Op: "stat", Path: name, Err: err}
 	}
 	if _, again := u.dirs[name]; !again {
-		u.dirBytes += int64(len(name))
-	}
-	if u.dirBytes > u.options.MaxNames {
-		return fmt.Errorf("%w: names of folders have more than %d bytes", ErrLimit, u.options.MaxNames)
+		if err := u.countName(name); err != nil {
+			return err
+		}
 	}
 	u.dirs[name] = dirTimes{ino: st.Ino, atime: atime, mtime: mtime}
+	return nil
+}
+
+// countName bounds the memory for the names that are kept until the end.
+func (u *unpacker) countName(name string) error {
+	if u.nameBytes += int64(len(name)); u.nameBytes > u.options.MaxNames {
+		return fmt.Errorf("%w: names of folders have more than %d bytes", ErrLimit, u.options.MaxNames)
+	}
 	return nil
 }
 

@@ -43,7 +43,7 @@ const (
 type Options struct {
 	MaxBytes   int64    // of all files together, holes included; 0: DefaultMaxBytes
 	MaxEntries int64    // 0: DefaultMaxEntries
-	MaxNames   int64    // bytes of the names of all folders, which are kept until the end; 0: DefaultMaxNames
+	MaxNames   int64    // bytes of the names of all folders and whiteouts, which are kept until the end; 0: DefaultMaxNames
 	Lower      []string // the layers below, the base first: folders left out by this archive look like theirs
 }
 
@@ -63,8 +63,11 @@ func Unpack(ctx context.Context, root *inroot.Root, archive io.Reader, o Options
 		return fmt.Errorf("chmod layer: %w", err)
 	}
 	archive = &cancelReader{ctx: ctx, r: archive}
-	u := unpacker{root: root, options: o, tar: tar.NewReader(archive), dirs: map[string]dirTimes{}}
+	u := unpacker{root: root, options: o, tar: tar.NewReader(archive), dirs: map[string]dirTimes{}, whiteouts: map[string]struct{}{}}
 	if err := u.entries(); err != nil {
+		return err
+	}
+	if err := u.pruneWhiteouts(); err != nil {
 		return err
 	}
 	if err := u.setDirTimes(); err != nil {
@@ -78,11 +81,12 @@ type unpacker struct {
 	options Options
 	tar     *tar.Reader
 
-	entriesSeen, bytesSeen, dirBytes int64
+	entriesSeen, bytesSeen, nameBytes int64
 
-	dirs map[string]dirTimes // by name; set last, since making a file in a folder changes its time
-	disk disk
-	buf  []byte
+	dirs      map[string]dirTimes // by name; set last, since making a file in a folder changes its time
+	whiteouts map[string]struct{} // by name
+	disk      disk
+	buf       []byte
 }
 
 func (u *unpacker) entries() error {
@@ -140,7 +144,7 @@ func (u *unpacker) entry(h *tar.Header) error {
 	}
 	defer parent.Close()
 	if hidden, ok := strings.CutPrefix(base, whiteoutPrefix); ok {
-		return whiteout(parent, hidden)
+		return u.whiteout(parent, hidden)
 	}
 	return u.make(parent, base, name, h)
 }
