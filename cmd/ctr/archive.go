@@ -20,8 +20,8 @@ func (a *app) loadCommand() *cli.Command {
 	return &cli.Command{
 		Name: "load", Usage: "Load an image from a tar archive or STDIN", Description: "ctr load -i images.tar\nctr load < images.tar",
 		Flags: []cli.Flag{
-			text("input", "Read from tar archive file, instead of STDIN", "i"),
-			flag("quiet", "Suppress the load output", "q"),
+			textFlag("input", "Read from tar archive file, instead of STDIN", "i"),
+			boolFlag("quiet", "Suppress the load output", "q"),
 		},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 0, 0); err != nil {
@@ -69,7 +69,7 @@ func (a *app) saveCommand() *cli.Command {
 	return &cli.Command{
 		Name: "save", Usage: "Save one or more images to a tar archive (streamed to STDOUT by default)", ArgsUsage: "IMAGE [IMAGE...]",
 		Description: "ctr save -o images.tar busybox toolbox",
-		Flags:       []cli.Flag{text("output", "Write to a file, instead of STDOUT", "o")},
+		Flags:       []cli.Flag{textFlag("output", "Write to a file, instead of STDOUT", "o")},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 1, -1); err != nil {
 				return err
@@ -111,9 +111,9 @@ func (a *app) importCommand() *cli.Command {
 		Name: "import", Usage: "Import the contents from a tarball to create a filesystem image", ArgsUsage: "file|URL|- [REPOSITORY[:TAG]]",
 		Description: "ctr import rootfs.tar.gz base\ntar -C rootfs -c . | ctr import --change 'CMD [\"sh\"]' - base:1",
 		Flags: []cli.Flag{
-			list("change", "Apply Dockerfile instruction to the created image", "c"),
-			text("message", "Set commit message for imported image", "m"),
-			text("platform", "Set platform"),
+			listFlag("change", "Apply Dockerfile instruction to the created image", "c"),
+			textFlag("message", "Set commit message for imported image", "m"),
+			textFlag("platform", "Set platform"),
 		},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 1, 2); err != nil {

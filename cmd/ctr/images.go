@@ -16,7 +16,7 @@ func (a *app) imagesCommand() *cli.Command {
 	return &cli.Command{
 		Name: "images", Usage: "List images", ArgsUsage: "[REPOSITORY[:TAG]]",
 		Description: "ctr images\nctr images --digests busybox",
-		Flags:       formatFlags(flag("all", "Show all images (there are no intermediate ones)", "a"), flag("digests", "Show digests")),
+		Flags:       formatFlags(boolFlag("all", "Show all images (there are no intermediate ones)", "a"), boolFlag("digests", "Show digests")),
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 0, 1); err != nil {
 				return err

@@ -51,7 +51,7 @@ type feature struct {
 func (a *app) infoCommand() *cli.Command {
 	return &cli.Command{
 		Name: "info", Usage: "Display information on this host and this installation", Description: "ctr info -f '{{.KernelVersion}}'",
-		Flags: []cli.Flag{text("format", `Format output ("json", or a Go template)`, "f")},
+		Flags: []cli.Flag{textFlag("format", `Format output ("json", or a Go template)`, "f")},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 0, 0); err != nil {
 				return err

@@ -22,9 +22,9 @@ import (
 // inspectFlags are those of `inspect` in all its spellings.
 func inspectFlags() []cli.Flag {
 	return []cli.Flag{
-		text("format", `Format output ("json", or a Go template)`, "f"),
-		flag("size", "Display total file sizes if the type is container", "s"),
-		flag("verbose", "Verbose output for diagnostics", "v"),
+		textFlag("format", `Format output ("json", or a Go template)`, "f"),
+		boolFlag("size", "Display total file sizes if the type is container", "s"),
+		boolFlag("verbose", "Verbose output for diagnostics", "v"),
 	}
 }
 
@@ -32,7 +32,7 @@ func (a *app) inspectCommand() *cli.Command {
 	return &cli.Command{
 		Name: "inspect", Usage: "Return low-level information on objects", ArgsUsage: "NAME|ID [NAME|ID...]",
 		Description: "ctr inspect web\nctr inspect -f '{{.NetworkSettings.Networks.mynet.IPAddress}}' web",
-		Flags:       append(inspectFlags(), text("type", "Only inspect objects of the given type (container, image, network)")),
+		Flags:       append(inspectFlags(), textFlag("type", "Only inspect objects of the given type (container, image, network)")),
 		Action:      a.inspecting(""),
 	}
 }

@@ -20,12 +20,12 @@ func (a *app) logsCommand() *cli.Command {
 		Name: "logs", Usage: "Fetch the logs of a container", ArgsUsage: "CONTAINER",
 		Description: "ctr logs --tail 20 -f web\nctr logs --since 10m --timestamps web",
 		Flags: []cli.Flag{
-			flag("follow", "Follow log output", "f"),
+			boolFlag("follow", "Follow log output", "f"),
 			&cli.StringFlag{Name: "tail", Aliases: []string{"n"}, Value: "all", Usage: "Number of lines to show from the end of the logs"},
-			text("since", `Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)`),
-			text("until", `Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)`),
-			flag("timestamps", "Show timestamps", "t"),
-			flag("details", "Show extra details provided to logs"),
+			textFlag("since", `Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)`),
+			textFlag("until", `Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)`),
+			boolFlag("timestamps", "Show timestamps", "t"),
+			boolFlag("details", "Show extra details provided to logs"),
 		},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 1, 1); err != nil {

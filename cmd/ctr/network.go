@@ -20,16 +20,16 @@ func (a *app) networkCreateCommand() *cli.Command {
 		Description: "ctr network create mynet\nctr network create --subnet 10.1.0.0/24 --gateway 10.1.0.254 --internal back",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "driver", Aliases: []string{"d"}, Value: "bridge", Usage: "Driver to manage the network"},
-			list("subnet", "Subnet in CIDR format that represents a network segment"),
-			list("gateway", "IPv4 or IPv6 gateway for the subnet"),
-			list("ip-range", "Allocate container ip from a sub-range"),
-			list("aux-address", "Auxiliary IPv4 or IPv6 addresses used by the network driver (name=address)"),
+			listFlag("subnet", "Subnet in CIDR format that represents a network segment"),
+			listFlag("gateway", "IPv4 or IPv6 gateway for the subnet"),
+			listFlag("ip-range", "Allocate container ip from a sub-range"),
+			listFlag("aux-address", "Auxiliary IPv4 or IPv6 addresses used by the network driver (name=address)"),
 			&cli.BoolFlag{Name: "ipv4", Value: true, Usage: "Enable IPv4 address assignment"},
-			flag("ipv6", "Enable IPv6 address assignment"),
-			flag("internal", "Restrict external access to the network"),
-			flag("attachable", "Taken for Docker's sake: every container may attach"),
-			list("label", "Set metadata on a network"),
-			list("opt", "Set driver specific options", "o"),
+			boolFlag("ipv6", "Enable IPv6 address assignment"),
+			boolFlag("internal", "Restrict external access to the network"),
+			boolFlag("attachable", "Taken for Docker's sake: every container may attach"),
+			listFlag("label", "Set metadata on a network"),
+			listFlag("opt", "Set driver specific options", "o"),
 		},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 1, 1); err != nil {
@@ -116,7 +116,7 @@ func (a *app) networkRmCommand() *cli.Command {
 	return &cli.Command{
 		Name: "rm", Aliases: []string{"remove"}, Usage: "Remove one or more networks", ArgsUsage: "NETWORK [NETWORK...]",
 		Description: "ctr network rm mynet",
-		Flags:       []cli.Flag{flag("force", "Do not error if the network does not exist", "f")},
+		Flags:       []cli.Flag{boolFlag("force", "Do not error if the network does not exist", "f")},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 1, -1); err != nil {
 				return err
@@ -144,7 +144,7 @@ func runNetworkRm(ctx context.Context, in *lifecycle.Installation, names []strin
 func (a *app) networkPruneCommand() *cli.Command {
 	return &cli.Command{
 		Name: "prune", Usage: "Remove all unused networks", Description: "ctr network prune -f",
-		Flags: []cli.Flag{flag("force", "Do not prompt for confirmation", "f")},
+		Flags: []cli.Flag{boolFlag("force", "Do not prompt for confirmation", "f")},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 0, 0); err != nil {
 				return err

@@ -16,10 +16,10 @@ import (
 // formatFlags are those of all listings.
 func formatFlags(more ...cli.Flag) []cli.Flag {
 	return append(more,
-		list("filter", "Filter output based on conditions provided", "f"),
-		text("format", `Format output ("table", "table TEMPLATE", "json", or a Go template)`),
-		flag("no-trunc", "Do not truncate output"),
-		flag("quiet", "Only display IDs", "q"),
+		listFlag("filter", "Filter output based on conditions provided", "f"),
+		textFlag("format", `Format output ("table", "table TEMPLATE", "json", or a Go template)`),
+		boolFlag("no-trunc", "Do not truncate output"),
+		boolFlag("quiet", "Only display IDs", "q"),
 	)
 }
 
@@ -32,10 +32,10 @@ func (a *app) psCommand() *cli.Command {
 		Name: "ps", Usage: "List containers",
 		Description: "ctr ps -a\nctr ps --filter name=web --format 'table {{.Names}}\\t{{.Status}}'",
 		Flags: formatFlags(
-			flag("all", "Show all containers (default shows just running)", "a"),
-			flag("latest", "Show the latest created container (includes all states)", "l"),
+			boolFlag("all", "Show all containers (default shows just running)", "a"),
+			boolFlag("latest", "Show the latest created container (includes all states)", "l"),
 			&cli.IntFlag{Name: "last", Aliases: []string{"n"}, Value: -1, Usage: "Show n last created containers (includes all states)"},
-			flag("size", "Display total file sizes", "s"),
+			boolFlag("size", "Display total file sizes", "s"),
 		),
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 0, 0); err != nil {

@@ -14,9 +14,9 @@ func (a *app) pullCommand() *cli.Command {
 	return &cli.Command{
 		Name: "pull", Usage: "Download an image from a registry", ArgsUsage: "NAME[:TAG|@DIGEST]", Description: "ctr pull busybox",
 		Flags: []cli.Flag{
-			text("platform", "Set platform if the image has several"),
-			flag("quiet", "Suppress verbose output", "q"),
-			flag("all-tags", "Download all tagged images in the repository", "a"),
+			textFlag("platform", "Set platform if the image has several"),
+			boolFlag("quiet", "Suppress verbose output", "q"),
+			boolFlag("all-tags", "Download all tagged images in the repository", "a"),
 		},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 1, 1); err != nil {

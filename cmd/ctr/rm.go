@@ -15,8 +15,8 @@ func (a *app) rmCommand() *cli.Command {
 		Name: "rm", Usage: "Remove one or more containers", ArgsUsage: "CONTAINER [CONTAINER...]",
 		Description: "ctr rm web\nctr rm -f web db",
 		Flags: []cli.Flag{
-			flag("force", "Force the removal of a running container (uses SIGKILL)", "f"),
-			flag("volumes", "Remove anonymous volumes associated with the container", "v"),
+			boolFlag("force", "Force the removal of a running container (uses SIGKILL)", "f"),
+			boolFlag("volumes", "Remove anonymous volumes associated with the container", "v"),
 		},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 1, -1); err != nil {
@@ -58,7 +58,7 @@ func runRm(ctx context.Context, in *lifecycle.Installation, names []string, o li
 func (a *app) containerPruneCommand() *cli.Command {
 	return &cli.Command{
 		Name: "prune", Usage: "Remove all stopped containers", Description: "ctr container prune -f",
-		Flags: []cli.Flag{flag("force", "Do not prompt for confirmation", "f")},
+		Flags: []cli.Flag{boolFlag("force", "Do not prompt for confirmation", "f")},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 0, 0); err != nil {
 				return err

@@ -13,7 +13,7 @@ import (
 func (a *app) rmiCommand() *cli.Command {
 	return &cli.Command{
 		Name: "rmi", Usage: "Remove one or more images", ArgsUsage: "IMAGE [IMAGE...]", Description: "ctr rmi busybox",
-		Flags: []cli.Flag{flag("force", "Force removal of the image", "f"), flag("no-prune", "Do not delete untagged parents (there are none)")},
+		Flags: []cli.Flag{boolFlag("force", "Force removal of the image", "f"), boolFlag("no-prune", "Do not delete untagged parents (there are none)")},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 1, -1); err != nil {
 				return err

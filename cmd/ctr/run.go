@@ -20,9 +20,9 @@ func (a *app) runCommand() *cli.Command {
 		ArgsUsage:   "IMAGE [COMMAND] [ARG...]",
 		Description: "ctr network create mynet\nctr run -d --name web --network mynet -p 8080:80 nginx\nctr run --rm -it --network mynet busybox wget -O - http://web",
 		Flags: append([]cli.Flag{
-			flag("detach", "Run container in background and print container ID", "d"),
+			boolFlag("detach", "Run container in background and print container ID", "d"),
 			&cli.BoolFlag{Name: "sig-proxy", Value: true, Usage: "Proxy received signals to the process"},
-			text("detach-keys", "Override the key sequence for detaching a container"),
+			textFlag("detach-keys", "Override the key sequence for detaching a container"),
 		}, createFlags()...),
 		Action: func(c *cli.Context) error {
 			o, err := a.parseRun(c)

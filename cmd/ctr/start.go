@@ -20,10 +20,10 @@ func (a *app) startCommand() *cli.Command {
 		ArgsUsage:   "CONTAINER [CONTAINER...]",
 		Description: "ctr start web\nctr start -ai shell",
 		Flags: []cli.Flag{
-			flag("attach", "Attach STDOUT/STDERR and forward signals", "a"),
-			flag("interactive", "Attach container's STDIN", "i"),
+			boolFlag("attach", "Attach STDOUT/STDERR and forward signals", "a"),
+			boolFlag("interactive", "Attach container's STDIN", "i"),
 			&cli.BoolFlag{Name: "sig-proxy", Value: true, Usage: "Proxy received signals to the process"},
-			text("detach-keys", "Override the key sequence for detaching a container"),
+			textFlag("detach-keys", "Override the key sequence for detaching a container"),
 		},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 1, -1); err != nil {
@@ -109,9 +109,9 @@ func (a *app) attachCommand() *cli.Command {
 		ArgsUsage:   "CONTAINER",
 		Description: "ctr attach shell\nctr attach --no-stdin web",
 		Flags: []cli.Flag{
-			flag("no-stdin", "Do not attach STDIN"),
+			boolFlag("no-stdin", "Do not attach STDIN"),
 			&cli.BoolFlag{Name: "sig-proxy", Value: true, Usage: "Proxy all received signals to the process"},
-			text("detach-keys", "Override the key sequence for detaching a container"),
+			textFlag("detach-keys", "Override the key sequence for detaching a container"),
 		},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 1, 1); err != nil {

@@ -16,8 +16,8 @@ import (
 // stopFlags are those of stop and restart.
 func stopFlags() []cli.Flag {
 	return []cli.Flag{
-		text("signal", "Signal to send to the container", "s"),
-		text("timeout", "Seconds to wait before killing the container (-1: for ever)", "time", "t"),
+		textFlag("signal", "Signal to send to the container", "s"),
+		textFlag("timeout", "Seconds to wait before killing the container (-1: for ever)", "time", "t"),
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 func (a *app) systemResetCommand() *cli.Command {
 	return &cli.Command{
 		Name: "reset", Usage: "Remove everything that this installation has made", Description: "ctr system reset --force",
-		Flags: []cli.Flag{flag("force", "Do not prompt for confirmation", "f")},
+		Flags: []cli.Flag{boolFlag("force", "Do not prompt for confirmation", "f")},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 0, 0); err != nil {
 				return err

@@ -26,7 +26,7 @@ type versionClient struct {
 func (a *app) versionCommand() *cli.Command {
 	return &cli.Command{
 		Name: "version", Usage: "Show the version information", Description: "ctr version -f '{{.Client.Version}}'",
-		Flags: []cli.Flag{text("format", `Format output ("json", or a Go template)`, "f")},
+		Flags: []cli.Flag{textFlag("format", `Format output ("json", or a Go template)`, "f")},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 0, 0); err != nil {
 				return err
