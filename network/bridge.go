@@ -71,12 +71,10 @@ func (b bridge) ensure(c *rtnl.Conn, s Spec, tag string) (device, error) {
 	if err != nil {
 		return device{}, fmt.Errorf("bridge %s: %w", s.Bridge, err)
 	}
+	if !b.recognise(found, s, tag) {
+		return device{}, foreignLink(s.Bridge, found)
+	}
 	if want := mark(tag, s.ID); found.Alias != want {
-		// A bridge without a mark but with the MAC that we give is one that was being made when somebody was killed, or
-		// is being made by somebody at this moment.
-		if found.Alias != "" || found.Kind != "bridge" || found.MAC.String() != bridgeMAC(s).String() {
-			return device{}, foreignLink(s.Bridge, found)
-		}
 		if err := c.SetAlias(found.Index, want); err != nil {
 			return device{}, err
 		}
@@ -85,6 +83,12 @@ func (b bridge) ensure(c *rtnl.Conn, s Spec, tag string) (device, error) {
 		return device{}, fmt.Errorf("bridge %s: %w", s.Bridge, err)
 	}
 	return device{index: found.Index, mtu: found.MTU, made: made}, nil
+}
+
+// recognise tells whether a link is the network's bridge. One without a mark but with the MAC that we give is one that was
+// being made when somebody was killed, or is being made by somebody at this moment.
+func (bridge) recognise(l rtnl.Link, s Spec, tag string) bool {
+	return l.Alias == mark(tag, s.ID) || l.Alias == "" && l.Kind == "bridge" && l.MAC.String() == bridgeMAC(s).String()
 }
 
 // make makes the bridge. Where another process was faster, the bridge is that one's.

@@ -132,14 +132,24 @@ func (n *Networks) forget(id, name string) error {
 // Ensure makes what is missing of a network in the kernel: its device, its rules. Where all is there it costs a few
 // look-ups.
 func (n *Networks) Ensure(s Spec) error {
-	err := n.onHost(func(c *rtnl.Conn) error {
-		_, err := n.ensureDevice(c, s)
+	err := n.onHost(func(c *rtnl.Conn) (err error) {
+		s, _, err = n.ensure(c, s)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	return n.ensureRules(s)
+}
+
+// ensure makes the device of a network if it is missing. It returns the network as it is now: only the default bridge may have
+// changed.
+func (n *Networks) ensure(c *rtnl.Conn, s Spec) (Spec, device, error) {
+	if s.Name == "bridge" {
+		return n.ensureDefault(c, s)
+	}
+	d, err := n.ensureDevice(c, s)
+	return s, d, err
 }
 
 // ensureDevice makes the device of a network if it is missing, and the folders of its leases and names, which a reboot takes.
@@ -168,8 +178,8 @@ func (n *Networks) reattach(c *rtnl.Conn, s Spec, d device) error {
 	}
 	for _, u := range users {
 		port, err := c.Link(u.Endpoint.HostSide)
-		if err != nil || port.Alias != mark(n.config.Tag, u.ID) {
-			continue // its namespace is gone, or going
+		if err != nil || port.Alias != mark(n.config.Tag, u.ID) || port.Master == d.index {
+			continue // its namespace is gone, or it is a port already: that of somebody who came a moment later
 		}
 		mac, err := net.ParseMAC(u.Endpoint.MAC)
 		if err != nil {
@@ -179,6 +189,9 @@ func (n *Networks) reattach(c *rtnl.Conn, s Spec, d device) error {
 			return err
 		}
 		if err := c.AddForwarding(port.Index, mac); err != nil {
+			return err
+		}
+		if err := c.AwaitWorking(port.Index); err != nil {
 			return err
 		}
 	}

@@ -35,49 +35,71 @@ func TestFiftyAtOnce(t *testing.T) {
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		n := open(t, h.Root, h.RunRoot)
 		my := create(t, n, network.Spec{Name: "mynet"})
-		before := census(t, h)
-		var mu sync.Mutex
-		var all []*network.Sandbox
-		seen := map[netip.Prefix]string{}
-		var wg sync.WaitGroup
-		for i := range 50 {
-			s := container(t, h.RunRoot, fmt.Sprintf("c%d", i), "mynet")
-			wg.Go(func() {
-				made, err := n.Setup(context.Background(), s, proc.Self())
-				if err != nil {
-					t.Errorf("set up %s: %v", s.Name, err)
-					return
-				}
-				if err := made.Announce(proc.Self()); err != nil {
-					t.Errorf("announce %s: %v", s.Name, err)
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				a := made.Record.Endpoints[0].IPv4
-				if seen[a] != "" {
-					t.Errorf("%s and %s both have %s", seen[a], s.Name, a)
-				}
-				seen[a] = s.Name
-				all = append(all, made)
-			})
-		}
-		wg.Wait()
-		if t.Failed() {
-			return
-		}
-		if users, err := n.Users(my.ID); err != nil || len(users) != 50 {
-			t.Errorf("the network has %d users, %v", len(users), err)
-		}
-		reach(t, all[0].NetNS, all[49].NetNS, all[49].Record.Endpoints[0].IPv4.Addr().String())
-		for _, s := range all {
-			wg.Go(func() { down(t, n, s) })
-		}
-		wg.Wait()
-		if err := os.RemoveAll(filepath.Join(h.RunRoot, "containers")); err != nil {
+		fiftyAtOnce(t, h, n, my)
+	})
+}
+
+// The first containers of an installation find neither the device nor the subnet of the default bridge.
+func TestFiftyAtOnceOnTheDefaultBridge(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		n := open(t, h.Root, h.RunRoot)
+		my, err := n.Find("bridge")
+		if err != nil {
 			t.Fatal(err)
 		}
-		settled(t, func() string { return census(t, h).Diff(before) })
+		fiftyAtOnce(t, h, n, my)
+		if s, err := n.Find("bridge"); err != nil || s.Bridge != "ctr0" || s.Subnets[0].Prefix.String() != "172.17.0.0/16" {
+			t.Errorf("the default bridge has become %+v, %v", s, err)
+		}
 	})
+}
+
+func fiftyAtOnce(t *testing.T, h *testhost.Host, n *network.Networks, my network.Spec) {
+	before := census(t, h)
+	var mu sync.Mutex
+	var all []*network.Sandbox
+	seen := map[netip.Prefix]string{}
+	var wg sync.WaitGroup
+	for i := range 50 {
+		s := container(t, h.RunRoot, fmt.Sprintf("c%d", i), my.Name)
+		wg.Go(func() {
+			made, err := n.Setup(context.Background(), s, proc.Self())
+			if err != nil {
+				t.Errorf("set up %s: %v", s.Name, err)
+				return
+			}
+			if err := made.Announce(proc.Self()); err != nil {
+				t.Errorf("announce %s: %v", s.Name, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			a := made.Record.Endpoints[0].IPv4
+			if seen[a] != "" {
+				t.Errorf("%s and %s both have %s", seen[a], s.Name, a)
+			}
+			seen[a] = s.Name
+			all = append(all, made)
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	if users, err := n.Users(my.ID); err != nil || len(users) != 50 {
+		t.Errorf("the network has %d users, %v", len(users), err)
+	}
+	reach(t, all[0].NetNS, all[49].NetNS, all[49].Record.Endpoints[0].IPv4.Addr().String())
+	for _, s := range all {
+		wg.Go(func() { down(t, n, s) })
+	}
+	wg.Wait()
+	if err := os.RemoveAll(filepath.Join(h.RunRoot, "containers")); err != nil {
+		t.Fatal(err)
+	}
+	if my.Name != "bridge" { // whose device is made by its first container, and stays
+		settled(t, func() string { return census(t, h).Diff(before) })
+	}
 }
 
 func TestDefaultBridge(t *testing.T) {

@@ -61,11 +61,14 @@ func (n *Networks) makePredefined() error {
 
 // createDefault makes the record of the default bridge. Where another installation has ctr0 on this host, it takes ctr1, and
 // so on.
-func (n *Networks) createDefault(s Spec) (made Spec, err error) {
+func (n *Networks) createDefault(s Spec) (Spec, error) { return chooseDefault(s, n.create) }
+
+// chooseDefault tries the names of default bridges until one is free.
+func chooseDefault(s Spec, try func(Spec) (Spec, error)) (made Spec, err error) {
 	for i := range maxDefaultBridges {
 		name := fmt.Sprintf("ctr%d", i)
 		s.Options = map[string]string{OptBridgeName: name}
-		made, err = n.create(s)
+		made, err = try(s)
 		if !errors.Is(err, ErrExists) {
 			break
 		}
@@ -73,42 +76,83 @@ func (n *Networks) createDefault(s Spec) (made Spec, err error) {
 	return made, err
 }
 
-// redefine chooses the subnet and the device of the default bridge again if, by now, the host uses them for something else.
-// It changes nothing while a container is on the network.
-func (n *Networks) redefine(c *rtnl.Conn, s Spec) (Spec, error) {
-	l, err := c.Link(s.Bridge)
-	if err == nil && l.Alias == mark(n.config.Tag, s.ID) || err != nil && !errors.Is(err, rtnl.ErrNotFound) {
-		return s, err
+// ensureDefault makes the device of the default bridge if it is missing. If, by then, the host uses its name or its subnet for
+// something else, and no container is on it, others are chosen. That and the making are one step: to whoever comes at the same
+// time, the route of the device that was just made would look like somebody else's.
+func (n *Networks) ensureDefault(c *rtnl.Conn, s Spec) (Spec, device, error) {
+	if l, err := c.Link(s.Bridge); err == nil && l.Alias == mark(n.config.Tag, s.ID) {
+		d, err := n.ensureDevice(c, s)
+		return s, d, err
 	}
-	hosts, listErr := n.reserved(c)
-	if listErr != nil {
-		return s, listErr
+	unlock, err := durable.Lock(n.config.Data)
+	if err != nil {
+		return s, device{}, err
+	}
+	defer unlock()
+	if s, err = n.read(s.ID); err != nil {
+		return s, device{}, err
+	}
+	clash, err := n.clashes(c, s)
+	if err != nil {
+		return s, device{}, err
+	}
+	if clash {
+		if s, err = n.redefine(c, s); err != nil {
+			return s, device{}, err
+		}
+	}
+	d, err := n.ensureDevice(c, s)
+	return s, d, err
+}
+
+// clashes tells whether the host uses the name or the subnet of the default bridge, which has no device, for something else,
+// and nobody is on the network.
+func (n *Networks) clashes(c *rtnl.Conn, s Spec) (bool, error) {
+	l, err := c.Link(s.Bridge)
+	switch {
+	case err == nil && bridge{}.recognise(l, s, n.config.Tag):
+		return false, nil
+	case err != nil && !errors.Is(err, rtnl.ErrNotFound):
+		return false, err
 	}
 	clash := err == nil
+	hosts, err := n.reserved(c)
+	if err != nil {
+		return false, err
+	}
 	for _, sub := range s.Subnets {
 		clash = clash || firstOverlap(sub.Prefix, hosts) != nil
 	}
 	if !clash {
-		return s, nil
+		return false, nil
 	}
-	unlock, err := durable.Lock(n.config.Data)
+	live, _, err := n.users(s.ID)
+	return len(live) == 0, err
+}
+
+// redefine chooses the device's name and the subnets of the default bridge anew, and writes them down.
+func (n *Networks) redefine(c *rtnl.Conn, s Spec) (Spec, error) {
+	if err := n.removeDevice(s); err != nil {
+		return s, err
+	}
+	others, err := n.list()
 	if err != nil {
 		return s, err
 	}
-	defer unlock()
-	if now, err := n.read(s.ID); err != nil || !slices.EqualFunc(now.Subnets, s.Subnets, sameSubnet) {
-		return now, err // somebody else was faster
-	}
-	if live, _, err := n.users(s.ID); err != nil || len(live) > 0 {
+	others = slices.DeleteFunc(others, func(o Spec) bool { return o.ID == s.ID })
+	s, err = chooseDefault(s, func(s Spec) (Spec, error) {
+		s.Subnets = nil
+		err := errors.Join(bridge{}.check(c, &s), sharesParent(s, others))
+		if err == nil {
+			err = n.chooseSubnets(c, &s, others)
+		}
+		return s, err
+	})
+	if err != nil {
 		return s, err
 	}
-	if err := errors.Join(n.removeDevice(s), n.forget(s.ID, s.Name)); err != nil {
-		return s, err
-	}
-	return n.createDefault(predefined[0])
+	return s, n.write(s)
 }
-
-func sameSubnet(a, b Subnet) bool { return a.Prefix == b.Prefix }
 
 // Remove removes a network that no container uses: its device, its rules, its records. It returns ErrNotFound,
 // ErrPredefined, or ErrInUse in an error that names the users.

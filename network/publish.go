@@ -81,13 +81,17 @@ func (r *Record) rules() []firewall.Port {
 	}
 	var all []firewall.Port
 	for _, p := range r.Ports {
-		for _, target := range []netip.Addr{r.Published.IPv4, r.Published.IPv6} {
-			if !target.IsValid() || p.HostIP.IsValid() && p.HostIP.Is4() != target.Is4() {
+		for _, target := range r.Targets(p) {
+			host := p.HostIP
+			if host.IsValid() && host.Is4() != target.Addr().Is4() {
 				continue
 			}
+			if host.IsUnspecified() {
+				host = netip.Addr{} // every address of the target's family
+			}
 			all = append(all, firewall.Port{
-				Protocol: firewall.Protocol(p.Protocol), HostIP: p.HostIP, HostPort: p.HostPort, Bridge: r.Published.Bridge,
-				ContainerIP: target, ContainerPort: p.ContainerPort, Owner: r.Spec.ID,
+				Protocol: firewall.Protocol(p.Protocol), HostIP: host, HostPort: p.HostPort, Bridge: r.Published.Bridge,
+				ContainerIP: target.Addr(), ContainerPort: target.Port(), Owner: r.Spec.ID,
 			})
 		}
 	}

@@ -40,7 +40,7 @@ type Record struct {
 	Owner     proc.ID     `json:"owner"`               // the monitor
 	Init      proc.ID     `json:"init,omitzero"`       // the container's first process, once it is announced
 	Endpoints []Endpoint  `json:"endpoints,omitempty"` // in the order of the spec
-	Ports     []Port      `json:"ports,omitempty"`     // with the host ports that were taken
+	Ports     []Port      `json:"ports,omitempty"`     // with the host ports that were taken; none without Published
 	Published *Published  `json:"published,omitempty"` // where all ports lead; nil: nothing is published
 	DNS       *dns.Config `json:"dns,omitempty"`       // nil: the container asks the host's servers itself
 	NetnsFD   int         `json:"netnsFD,omitempty"`   // the owner's descriptor of the namespace, to which NetnsName leads
@@ -54,12 +54,15 @@ type Published struct {
 	IPv6   netip.Addr `json:"ipv6,omitzero"`
 }
 
-// Target returns the container's address that a proxy leads the port's clients to. Only a record with ports has one.
-func (r *Record) Target(p Port) netip.AddrPort {
-	if r.Published.IPv4.IsValid() {
-		return netip.AddrPortFrom(r.Published.IPv4, p.ContainerPort)
+// Targets returns the container's addresses that a proxy leads the port's clients to, IPv4 first.
+func (r *Record) Targets(p Port) []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, a := range []netip.Addr{r.Published.IPv4, r.Published.IPv6} {
+		if a.IsValid() {
+			all = append(all, netip.AddrPortFrom(a, p.ContainerPort))
+		}
 	}
-	return netip.AddrPortFrom(r.Published.IPv6, p.ContainerPort)
+	return all
 }
 
 // alive tells whether the sandbox still belongs to somebody.

@@ -109,9 +109,6 @@ func (b *building) build() error {
 		return b.makeResolver()
 	})
 	err := b.makeHostSide(namespace)
-	if err == nil {
-		err = b.NetNS.Do(b.configure)
-	}
 	if err := errors.Join(err, b.beside.wait()); err != nil {
 		return err
 	}
@@ -156,7 +153,7 @@ func (b *building) resolves() bool {
 	return false
 }
 
-// makeHostSide makes all that is the host's, and the interfaces in the namespace once that is there.
+// makeHostSide makes all that is the host's, and, once the namespace is there, the interfaces in it.
 func (b *building) makeHostSide(namespace <-chan error) error {
 	return b.onHost(func(c *rtnl.Conn) error {
 		if err := b.lease(c); err != nil {
@@ -177,8 +174,29 @@ func (b *building) makeHostSide(namespace <-chan error) error {
 		if err := b.Record.write(); err != nil {
 			return err
 		}
-		return b.attach(c)
+		if err := b.attach(c); err != nil {
+			return err
+		}
+		if err := b.NetNS.Do(b.configure); err != nil {
+			return err
+		}
+		return b.await(c)
 	})
+}
+
+// await waits until the host's side passes on what the container sends, so that its first packet is not lost.
+func (b *building) await(c *rtnl.Conn) error {
+	for _, a := range b.all {
+		if a.HostIndex == 0 {
+			continue
+		}
+		for _, index := range []int{a.HostIndex, a.device.index} {
+			if err := c.AwaitWorking(index); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // lease makes the devices of the networks that are missing, and takes the endpoints' addresses.
@@ -222,18 +240,7 @@ func (b *building) lease(c *rtnl.Conn) error {
 
 // ready makes a network's device and rules if they are missing.
 func (b *building) ready(c *rtnl.Conn, a *attachment) (err error) {
-	if a.network.Name == "bridge" {
-		if a.network, err = b.redefine(c, a.network); err != nil {
-			return err
-		}
-		if a.Network != a.network.ID {
-			a.Network = a.network.ID
-			if err := b.Record.write(); err != nil {
-				return err
-			}
-		}
-	}
-	if a.device, err = b.ensureDevice(c, a.network); err != nil {
+	if a.network, a.device, err = b.ensure(c, a.network); err != nil {
 		return err
 	}
 	b.beside.start(func() error { return b.ensureRules(a.network) })
@@ -356,5 +363,8 @@ func (a *attachment) configure(c *rtnl.Conn) error {
 			}
 		}
 	}
-	return c.SetUp(a.index)
+	if err := c.SetUp(a.index); err != nil || a.HostIndex == 0 {
+		return err // the parent of a macvlan or an ipvlan may well have no carrier
+	}
+	return c.AwaitWorking(a.index)
 }

@@ -14,7 +14,8 @@ import (
 )
 
 // Announce makes the sandbox known, once the container's first process exists and before its program is released: the leases
-// live on with that process, the names of the container appear in the zones of its networks, and ip-netns(8) shows it.
+// live on with that process, the names of the container appear in the zones of its networks, and ip-netns(8) shows it. It is
+// called again when the container is started again in the same sandbox. What it makes is Teardown's to remove.
 func (s *Sandbox) Announce(init proc.ID) error {
 	n, r := s.networks, s.Record
 	r.Init = init
@@ -55,6 +56,9 @@ func (n *Networks) nameNamespace(r *Record) (name, warning string, err error) {
 	}
 	for _, name := range r.netnsNames() {
 		path := filepath.Join(n.config.NetnsDir, name)
+		if target, readErr := os.Readlink(path); readErr == nil && target == r.netnsTarget() {
+			return name, "", nil // announced before: the sandbox outlived the container's first process
+		}
 		err = os.Symlink(r.netnsTarget(), path)
 		if errors.Is(err, os.ErrExist) && abandoned(path) {
 			// The rest of a container whose monitor was killed.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -159,7 +160,14 @@ func (l Leases) Own(a netip.Addr, id string, p proc.ID) error {
 	if lease.ID != id {
 		return fmt.Errorf("own lease of %s: it belongs to container %.12s", a, lease.ID)
 	}
-	lease.Owners = append(lease.Owners, p)
+	// The first owner, whom the lease was taken for, stays; those in between may have ended.
+	owners := []proc.ID{lease.Owners[0]}
+	for _, o := range append(lease.Owners[1:], p) {
+		if o.Alive() && !slices.Contains(owners, o) {
+			owners = append(owners, o)
+		}
+	}
+	lease.Owners = owners
 	tmp := filepath.Join(l.Dir, "."+strconv.Itoa(os.Getpid())+"-"+strconv.FormatUint(temporary.Add(1), 10))
 	if err := os.Symlink(lease.text(), tmp); err != nil {
 		return fmt.Errorf("own lease of %s: %w", a, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -21,8 +22,9 @@ type Link struct {
 	Alias  string
 	MTU    int
 	MAC    net.HardwareAddr
-	Up     bool
-	Peer   int // the index of the link behind it: a veth's peer (in that one's namespace), a VLAN's or macvlan's parent
+	Up     bool // as it was told to be
+	Works  bool // it has a carrier, and the kernel has taken notice of it
+	Peer   int  // the index of the link behind it: a veth's peer (in that one's namespace), a VLAN's or macvlan's parent
 	Master int
 }
 
@@ -31,20 +33,53 @@ const filterSkipStats = 1 << 3
 
 // Link returns the link of that name, or ErrNotFound.
 func (c *Conn) Link(name string) (Link, error) {
+	l, err := c.get(0, nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	if err != nil {
+		return Link{}, fmt.Errorf("look up link %q: %w", name, err)
+	}
+	return l, nil
+}
+
+// get returns one link, by its index or by an attribute.
+func (c *Conn) get(index int, attrs ...*nl.RtAttr) (Link, error) {
 	req := newRequest(unix.RTM_GETLINK, unix.NLM_F_ACK)
-	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(index)
+	req.AddData(msg)
 	req.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(filterSkipStats)))
-	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	for _, a := range attrs {
+		req.AddData(a)
+	}
 	answers, err := c.request(req)
 	switch {
 	case errors.Is(err, unix.ENODEV):
-		return Link{}, fmt.Errorf("link %q: %w", name, ErrNotFound)
+		return Link{}, ErrNotFound
 	case err != nil:
-		return Link{}, fmt.Errorf("look up link %q: %w", name, err)
+		return Link{}, err
 	case len(answers) == 0:
-		return Link{}, fmt.Errorf("look up link %q: empty answer", name)
+		return Link{}, errors.New("empty answer")
 	}
 	return parseLink(answers[0])
+}
+
+// awaited is how long AwaitWorking waits.
+const awaited = 200 * time.Millisecond
+
+// AwaitWorking waits until the kernel has taken notice of a link's carrier. Before that the link drops what it is to send, and
+// a bridge what comes in by such a port, and the next try comes a second later. The kernel notices in the background, but
+// since Linux 6.8 it does so first when somebody asks (commit facd15dfd691, "net: core: synchronize link-watch when carrier
+// is queried"); an older one is asked again and again for a while. A link without a carrier is no error.
+func (c *Conn) AwaitWorking(index int) error {
+	for end := time.Now().Add(awaited); ; {
+		l, err := c.get(index)
+		if err != nil {
+			return fmt.Errorf("look up link %d: %w", index, err)
+		}
+		if l.Works || time.Now().After(end) {
+			return nil
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
 }
 
 // Veth is a pair of links to be made. The host's end is made up; the peer down, for the caller to configure first.
@@ -117,6 +152,8 @@ func parseLink(data []byte) (Link, error) {
 			l.Peer = number(a.Value)
 		case unix.IFLA_MASTER:
 			l.Master = number(a.Value)
+		case unix.IFLA_OPERSTATE:
+			l.Works = len(a.Value) == 1 && a.Value[0] == netlink.OperUp
 		case unix.IFLA_ADDRESS:
 			l.MAC = a.Value
 		case unix.IFLA_LINKINFO:
