@@ -36,14 +36,17 @@ func cmdDNSUpstream(ts *testscript.TestScript, neg bool, args []string) {
 	tcp, err := net.Listen("tcp", address)
 	ts.Check(err)
 	var served sync.WaitGroup
-	for _, server := range []*dns.Server{{PacketConn: udp, Handler: u}, {Listener: tcp, Handler: u}} {
+	servers := []*dns.Server{{PacketConn: udp, Handler: u}, {Listener: tcp, Handler: u}}
+	for _, server := range servers {
 		started := make(chan struct{})
 		server.NotifyStartedFunc = func() { close(started) }
 		served.Go(func() { _ = server.ActivateAndServe() })
 		<-started
-		ts.Defer(func() { _ = server.Shutdown() })
 	}
 	ts.Defer(func() {
+		for _, server := range servers {
+			_ = server.Shutdown()
+		}
 		served.Wait()
 		log.Close()
 	})

@@ -92,7 +92,7 @@ func setUp(env *testscript.Env, h *testhost.Host) error {
 	env.Setenv("CTR_ROOT", h.Root)
 	env.Setenv("CTR_RUN_ROOT", h.RunRoot)
 	env.Setenv("resolver", testhost.ResolverAddress)
-	return useImages(h, "busybox")
+	return useImages(h, "small")
 }
 
 // hostKey is the key of the script's *testhost.Host among its values.

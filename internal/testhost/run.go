@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // The environment variables by which the test binary finds itself in a host. The first makes the process PID 1 of the host,
@@ -92,7 +93,12 @@ func (h *Host) run(t *testing.T) error {
 		return err
 	}
 	defer ours.Close()
-	cmd := exec.Command(exe, hostArgs(os.Args[1:], t.Name())...)
+	args := hostArgs(os.Args[1:], t.Name())
+	if deadline, ok := t.Deadline(); ok {
+		// It ends before we do, so that we can show what it was at.
+		args = append(args, "-test.timeout="+(time.Until(deadline)*9/10).String())
+	}
+	cmd := exec.Command(exe, args...)
 	cmd.Env = append(os.Environ(), envInit+"="+string(record))
 	cmd.ExtraFiles = []*os.File{alive}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -135,7 +141,7 @@ func combinedOutput(cmd *exec.Cmd, alive *os.File) (string, error) {
 func hostArgs(args []string, test string) []string {
 	dropped := []string{
 		"run", "skip", "count", "v", "coverprofile", "testlogfile", "outputdir", "cpuprofile", "memprofile", "blockprofile",
-		"mutexprofile", "trace", "bench", "benchtime", "fuzz", "fuzzcachedir", "fuzztime", "list", "shuffle", "gocoverdir",
+		"mutexprofile", "timeout", "trace", "bench", "benchtime", "fuzz", "fuzzcachedir", "fuzztime", "list", "shuffle", "gocoverdir",
 	}
 	var kept []string
 	for i := 0; i < len(args); i++ {
