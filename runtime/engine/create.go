@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/configs"
+	"golang.org/x/sys/unix"
 
 	"ctr/internal/proc"
 	"ctr/runtime/container"
@@ -134,7 +135,9 @@ func (x *Created) Destroy() error {
 		err = r.kill()
 	}
 	if !x.init.reaped && err == nil {
-		_, err = x.init.Wait()
+		if _, err = x.init.Wait(); errors.Is(err, unix.ECHILD) {
+			err = nil // reaped by a wait4(2) of the caller's own
+		}
 	}
 	return errors.Join(err, Destroy(x.stateDir, x.id))
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -37,9 +38,12 @@ func startError(err error) error {
 	}
 	if strings.Contains(text, "unable to spawn stage-2: Cannot allocate memory") {
 		// fork(2) in a PID namespace whose first process has ended.
-		return fmt.Errorf("start container: the PID namespace to join has ended: %w", err)
+		return errors.New("start container: the PID namespace to join has ended")
 	}
-	return fmt.Errorf("start container: %w", err)
+	for _, known := range []string{"unable to start container process: ", "error during container init: "} {
+		text = strings.TrimPrefix(text, known)
+	}
+	return errors.New("start container: " + text)
 }
 
 func startCode(reason string) int {

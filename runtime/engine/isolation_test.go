@@ -338,3 +338,53 @@ func TestOwnBinaryIsSafe(t *testing.T) {
 		}
 	})
 }
+
+// An image decides what its root file system holds, but not where on the host things are made.
+func TestEvilRootfs(t *testing.T) {
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		outside := filepath.Join(h.Dir, "outside")
+		for _, path := range []string{"dev", "proc", "sys", "etc", "etc/hosts", "tmp/work", "dev/shm"} {
+			for _, kind := range []string{"link", "relative link", "file"} {
+				if err := os.RemoveAll(outside); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Mkdir(outside, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				b := newBox(t, h)
+				where := filepath.Join(b.root, path)
+				if err := os.RemoveAll(where); err != nil {
+					t.Fatal(err)
+				}
+				var err error
+				switch kind {
+				case "link":
+					err = os.Symlink(outside, where)
+				case "relative link":
+					err = os.Symlink("../../../../../../../.."+outside, where)
+				default:
+					err = os.WriteFile(where, []byte("x"), 0o755)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := b.config("true")
+				c.WorkDir = "/tmp/work/dir"
+				c.Binds = []Bind{{Source: filepath.Join(b.root, "bin/busybox"), Target: "/etc/hosts"}}
+				// Whether it runs is the image's business.
+				if r, err := b.tryRun(c); err != nil {
+					t.Logf("%s is a %s: %v", path, kind, err)
+				} else if r.code != 0 {
+					t.Errorf("%s is a %s: got %+v", path, kind, r)
+				}
+				if entries, err := os.ReadDir(outside); err != nil || len(entries) > 0 {
+					t.Errorf("%s is a %s: made on the host: %v, %v", path, kind, entries, err)
+				}
+				b.nothingLeft()
+				if err := os.RemoveAll(b.root); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}

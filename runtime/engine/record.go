@@ -37,12 +37,34 @@ func readRecord(stateDir, id string) (record, error) {
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return r, container.ErrNotRunning
+	case errors.Is(err, durable.ErrDamaged):
+		if r, ok := recordOfState(stateDir, id); ok {
+			return r, nil
+		}
+		return r, fmt.Errorf("read engine record: %w", err)
 	case err != nil:
 		return r, fmt.Errorf("read engine record: %w", err)
 	case r.Version > recordVersion:
 		return r, fmt.Errorf("read engine record: version %d is newer than %d", r.Version, recordVersion)
 	}
 	return r, nil
+}
+
+// recordOfState takes what a damaged record told from libcontainer's own.
+func recordOfState(stateDir, id string) (record, bool) {
+	root, name := libcontainerDir(stateDir, id)
+	var state struct {
+		PID    int    `json:"init_process_pid"`
+		Start  uint64 `json:"init_process_start"`
+		Config struct {
+			Cgroups struct {
+				Path string `json:"path"`
+			} `json:"cgroups"`
+		} `json:"config"`
+	}
+	err := durable.ReadJSON(filepath.Join(root, name, "state.json"), &state)
+	r := record{Version: recordVersion, Cgroup: state.Config.Cgroups.Path, Init: proc.ID{PID: state.PID, Start: state.Start}}
+	return r, err == nil && r.Cgroup != ""
 }
 
 // libcontainerDir splits libcontainer's folder into what it calls root and ID.
