@@ -366,5 +366,8 @@ func (a *attachment) configure(c *rtnl.Conn) error {
 	if err := c.SetUp(a.index); err != nil || a.HostIndex == 0 {
 		return err // the parent of a macvlan or an ipvlan may well have no carrier
 	}
-	return c.AwaitWorking(a.index)
+	if err := c.AwaitWorking(a.index); err != nil || !a.network.IPv6 {
+		return err
+	}
+	return c.AwaitLocal(a.Endpoint.IPv6.Addr())
 }

@@ -62,8 +62,11 @@ func (c *Conn) get(index int, attrs ...*nl.RtAttr) (Link, error) {
 	return parseLink(answers[0])
 }
 
-// awaited is how long AwaitWorking waits.
-const awaited = 200 * time.Millisecond
+// awaited is how long AwaitWorking and AwaitLocal wait, and retry how long they do between two questions.
+const (
+	awaited = 200 * time.Millisecond
+	retry   = 100 * time.Microsecond
+)
 
 // AwaitWorking waits until the kernel has taken notice of a link's carrier. Before that the link drops what it is to send, and
 // a bridge what comes in by such a port, and the next try comes a second later. The kernel notices in the background, but
@@ -78,7 +81,22 @@ func (c *Conn) AwaitWorking(index int) error {
 		if l.Works || time.Now().After(end) {
 			return nil
 		}
-		time.Sleep(100 * time.Microsecond)
+		time.Sleep(retry)
+	}
+}
+
+// AwaitLocal waits until the namespace takes what is sent to its IPv6 address. The kernel makes the route that says so in the
+// background (addrconf_dad_work), also where no duplicate address detection is asked for, and drops what comes before.
+func (c *Conn) AwaitLocal(a netip.Addr) error {
+	for end := time.Now().Add(awaited); ; {
+		routes, err := c.RouteGet(a.AsSlice())
+		if err != nil && !errors.Is(err, unix.ENETUNREACH) {
+			return fmt.Errorf("look up route to %s: %w", a, err)
+		}
+		if len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL || time.Now().After(end) {
+			return nil
+		}
+		time.Sleep(retry)
 	}
 }
 
