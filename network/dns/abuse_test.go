@@ -1,7 +1,6 @@
 package dns
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -300,79 +298,4 @@ func TestOverload(t *testing.T) {
 			t.Errorf("%d goroutines", n)
 		}
 	})
-}
-
-// TestReconfigureWhileServing: no question is lost or answered wrongly while the configuration changes.
-func TestReconfigureWhileServing(t *testing.T) {
-	zones := newZones(t)
-	s := serve(t, Config{Networks: zones})
-	ctx, cancel := context.WithCancel(t.Context())
-	var changing sync.WaitGroup
-	changing.Go(func() {
-		for i := 0; ctx.Err() == nil; i++ {
-			s.Reconfigure(Config{Networks: zones[:1+i%2]})
-		}
-	})
-	defer changing.Wait()
-	defer cancel()
-	for i := range 500 {
-		if r, _ := s.exchange(t, ask("db", mdns.TypeA), i%10 == 0); summary(r) != "NOERROR 172.18.0.2" {
-			t.Fatalf("question %d: %v", i, r)
-		}
-	}
-}
-
-// TestEnd: a server ends at once when it is told to, whatever it is waiting for, and leaves nothing open.
-func TestEnd(t *testing.T) {
-	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
-		upstream := startServer(t, here{}, "127.0.1.1:53", silent)
-		ns := newNamespace(t)
-		goroutines, files := runtime.NumGoroutine(), openFiles(t)
-		udp, tcp, err := Listen(ns)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := New(Config{Networks: newZones(t), ResolvConf: resolvConfOf(t, "127.0.1.1")}, ns)
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- s.Serve(ctx, udp, tcp) }()
-		running := served{Server: s, udp: udp.LocalAddr().(*net.UDPAddr).AddrPort(), tcp: tcp.Addr().(*net.TCPAddr).AddrPort()}
-		running.resolve(t, "db")
-		u, c, silent := dialUDP(t, ns, running.udp), dialTCP(t, ns, running.tcp), dialTCP(t, ns, running.tcp)
-		u.Write(packed(t, ask("www.example", mdns.TypeA)))
-		c.Write(framed(packed(t, ask("www.example", mdns.TypeA))))
-		eventually(t, "questions arrive", func() bool { return upstream.queries.Load() == 2 })
-		start := time.Now()
-		cancel()
-		if err := <-done; err != nil || time.Since(start) > time.Second {
-			t.Errorf("%v after %v", err, time.Since(start))
-		}
-		for _, conn := range []net.Conn{u, c, silent} {
-			conn.Close()
-		}
-		eventually(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
-		eventually(t, "files are closed", func() bool { return openFiles(t) <= files })
-	})
-}
-
-func openFiles(tb testing.TB) int {
-	tb.Helper()
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return len(list)
-}
-
-// TestSocketFails: a server whose socket is taken away says so.
-func TestSocketFails(t *testing.T) {
-	ns := newNamespace(t)
-	udp, tcp, err := Listen(ns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	udp.Close()
-	if err := New(Config{}, ns).Serve(t.Context(), udp, tcp); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("got %v, want %v", err, net.ErrClosed)
-	}
 }

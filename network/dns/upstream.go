@@ -46,7 +46,7 @@ func (c *Config) upstreams(host *resolvConf, ns *netns.Handle) []upstream {
 	if c.Internal || c.ResolvConf == "" {
 		return nil
 	}
-	for _, addr := range host.servers(c.ResolvConf) {
+	for _, addr := range host.servers(c.ResolvConf, time.Now()) {
 		list = append(list, upstream{addr: addr})
 	}
 	return list
@@ -72,8 +72,8 @@ type stamp struct {
 // advance with the clock tick only, and on other file systems with every second or two.
 const settled = 2 * time.Second
 
-// servers returns the servers in the file as it is now. A file that is missing or cannot be read has none.
-func (r *resolvConf) servers(path string) []netip.AddrPort {
+// servers returns the servers in the file as it is, now being the time. A file that is missing or cannot be read has none.
+func (r *resolvConf) servers(path string, now time.Time) []netip.AddrPort {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var st unix.Stat_t
@@ -81,12 +81,12 @@ func (r *resolvConf) servers(path string) []netip.AddrPort {
 		r.stable, r.list = false, nil
 		return nil
 	}
-	now := stamp{dev: st.Dev, ino: st.Ino, size: st.Size, mtime: st.Mtim, ctime: st.Ctim}
-	if r.stable && r.path == path && r.stamp == now {
+	current := stamp{dev: st.Dev, ino: st.Ino, size: st.Size, mtime: st.Mtim, ctime: st.Ctim}
+	if r.stable && r.path == path && r.stamp == current {
 		return r.list
 	}
-	r.path, r.stamp = path, now
-	r.stable = time.Since(time.Unix(st.Ctim.Unix())) > settled
+	r.path, r.stamp = path, current
+	r.stable = now.Sub(time.Unix(st.Ctim.Unix())) > settled
 	r.list = readServers(path)
 	return r.list
 }
