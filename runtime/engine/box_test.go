@@ -43,7 +43,7 @@ func newBox(t testing.TB, h *testhost.Host) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range strings.Fields(string(list)) {
+	for name := range strings.FieldsSeq(string(list)) {
 		if name != "busybox" {
 			if err := os.Symlink("busybox", filepath.Join(b.root, "bin", name)); err != nil {
 				t.Fatal(err)

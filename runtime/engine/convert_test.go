@@ -220,7 +220,8 @@ func TestEnvironment(t *testing.T) {
 		{nil, "h", "/root", false, []string{defaultPath, "HOSTNAME=h", "HOME=/root"}},
 		{nil, "", "", true, []string{defaultPath, "TERM=xterm"}},
 		{
-			[]string{"PATH=/x", "TERM=vt100", "HOME=/h", "A=1", "A="}, "h", "/root", true,
+			[]string{"PATH=/x", "TERM=vt100", "HOME=/h", "A=1", "A="},
+			"h", "/root", true,
 			[]string{"PATH=/x", "HOSTNAME=h", "TERM=vt100", "HOME=/h", "A="},
 		},
 	} {

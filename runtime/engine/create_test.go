@@ -12,6 +12,7 @@ import (
 )
 
 func TestRunToTheEnd(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		defer b.nothingLeft()
@@ -26,6 +27,7 @@ func TestRunToTheEnd(t *testing.T) {
 }
 
 func TestExecSignalDestroy(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		c := b.config("sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.1; done")
@@ -63,6 +65,7 @@ func TestExecSignalDestroy(t *testing.T) {
 }
 
 func TestProgramThatCannotRun(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		for _, test := range []struct {
@@ -106,6 +109,7 @@ func TestProgramThatCannotRun(t *testing.T) {
 }
 
 func TestDestroyEndsAnUnreleasedInit(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		c := b.config("true")
@@ -127,6 +131,7 @@ func TestDestroyEndsAnUnreleasedInit(t *testing.T) {
 }
 
 func TestEnvironmentAndWorkDir(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		c := b.config()

@@ -97,7 +97,7 @@ func controllers(unified bool) (map[string]bool, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read cgroup controllers: %w", err)
 		}
-		for _, name := range strings.Fields(string(text)) {
+		for name := range strings.FieldsSeq(string(text)) {
 			found[name] = true
 		}
 		return found, nil

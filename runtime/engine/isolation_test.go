@@ -28,6 +28,7 @@ func capsOf(t *testing.T, status string) map[string]uint64 {
 }
 
 func TestCapabilitySets(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		own, err := os.ReadFile("/proc/self/status")
@@ -90,6 +91,7 @@ func TestCapabilitySets(t *testing.T) {
 }
 
 func TestDevicesAndCgroupsAreOutOfReach(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		got := b.sh(b.config(), `
@@ -116,6 +118,7 @@ func TestDevicesAndCgroupsAreOutOfReach(t *testing.T) {
 }
 
 func TestLimitsBite(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		pids := int64(5)
@@ -162,6 +165,7 @@ func TestLimitsBite(t *testing.T) {
 }
 
 func TestSeccompProbes(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		cc := exec.Command("gcc", "-static", "-O1", "-o", filepath.Join(b.root, "bin/probe"), "testdata/probe/probe.c")
@@ -220,6 +224,7 @@ func TestSeccompProbes(t *testing.T) {
 }
 
 func TestSysctlsInTheContainer(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		c := b.config()
@@ -242,6 +247,7 @@ func TestSysctlsInTheContainer(t *testing.T) {
 }
 
 func TestWorkDirCannotLeadOut(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		target := b.config("sleep", "1000")
@@ -284,6 +290,7 @@ func TestWorkDirCannotLeadOut(t *testing.T) {
 }
 
 func TestSystemPaths(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		const script = `
@@ -316,6 +323,7 @@ func TestSystemPaths(t *testing.T) {
 }
 
 func TestOwnBinaryIsSafe(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		b.write("/bin/evil", "#!/proc/self/exe\n", 0o755)
@@ -341,6 +349,7 @@ func TestOwnBinaryIsSafe(t *testing.T) {
 
 // An image decides what its root file system holds, but not where on the host things are made.
 func TestEvilRootfs(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		outside := filepath.Join(h.Dir, "outside")
 		for _, path := range []string{"dev", "proc", "sys", "etc", "etc/hosts", "tmp/work", "dev/shm"} {

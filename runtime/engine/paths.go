@@ -1,6 +1,10 @@
 package engine
 
-import "ctr/runtime/container"
+import (
+	"slices"
+
+	"ctr/runtime/container"
+)
 
 // maskedPaths cannot be read in a container: the union of what Docker and Podman hide.
 var maskedPaths = []string{
@@ -19,5 +23,5 @@ func systemPaths(s container.Security, h host) (masked, readonly []string) {
 	if s.Privileged || s.SystemPaths == systemPathsUnconfined {
 		return nil, nil
 	}
-	return append(maskedPaths[:len(maskedPaths):len(maskedPaths)], h.throttles...), readonlyPaths
+	return append(slices.Clip(maskedPaths), h.throttles...), readonlyPaths
 }

@@ -229,7 +229,10 @@ func makeFolders(dev *os.File, path string) error {
 
 func makeDevLinks(dev *os.File) error {
 	links := [][2]string{
-		{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"},
+		{"/proc/self/fd", "fd"},
+		{"/proc/self/fd/0", "stdin"},
+		{"/proc/self/fd/1", "stdout"},
+		{"/proc/self/fd/2", "stderr"},
 		{"pts/ptmx", "ptmx"},
 	}
 	if _, err := os.Stat("/proc/kcore"); err == nil {

@@ -10,6 +10,7 @@ import (
 // What is prebuilt must look as what libcontainer builds, but for one thing: the tmpfs that holds the cgroups is read-only
 // too.
 func TestPrebuiltLooksAlike(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		const look = `cd /dev && ls -ln | sed -E 's/ [A-Z][a-z]{2} +[0-9]+ +[0-9:]+ / /' | grep -v '^total'

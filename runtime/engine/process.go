@@ -67,8 +67,8 @@ func start(c *libcontainer.Container, p *libcontainer.Process, io Stdio) (_ *Pro
 	}
 	defer func() {
 		if err != nil {
-			p.Signal(os.Kill)
-			p.Wait()
+			err = errors.Join(err, p.Signal(os.Kill))
+			_, _ = p.Wait() // its code says that it was killed
 		}
 	}()
 	started := &Process{p: p}

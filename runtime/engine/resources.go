@@ -40,7 +40,7 @@ func resources(r container.Resources, h host) (*cgroups.Resources, []string, err
 		out.CpuPeriod, out.CpuQuota = cpuPeriod, r.NanoCPUs*cpuPeriod/1e9
 	}
 	switch {
-	case r.PidsLimit == nil && (h.controllers["pids"]):
+	case r.PidsLimit == nil && h.controllers["pids"]:
 		limit := int64(defaultPidsLimit)
 		out.PidsLimit = &limit
 	case r.PidsLimit != nil && *r.PidsLimit > 0:

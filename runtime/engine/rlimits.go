@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
@@ -52,7 +53,7 @@ func withDefaultNofile(asked []container.Ulimit) []container.Ulimit {
 			return asked
 		}
 	}
-	return append(asked[:len(asked):len(asked)], defaultNofile)
+	return append(slices.Clip(asked), defaultNofile)
 }
 
 func rlimitValue(v int64) uint64 {

@@ -21,6 +21,7 @@ import (
 // A filter that is loaded compiled must judge every call as the one that libcontainer would have compiled. The instructions
 // themselves differ between two runs of libcontainer, which goes over the architectures in the order of a Go map.
 func TestCompiledFilterIsTheSame(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		for name, s := range map[string]container.Security{

@@ -18,6 +18,7 @@ import (
 )
 
 func TestJoinedNamespaces(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		target := b.config("sh", "-c", "hostname target; ip link set lo up; echo shared >/dev/shm/file; exec sleep 1000")
@@ -103,6 +104,7 @@ func awaitCommand(t *testing.T, pid int, name string) {
 }
 
 func TestTerminal(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		c := b.config("sh", "-c", "tty; stty size; echo $TERM; read x; echo got $x")
@@ -157,6 +159,7 @@ func readTerminal(t *testing.T, pty *os.File) string {
 }
 
 func TestReapingInit(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		b.copyLibraries()
@@ -216,7 +219,7 @@ func (b *box) copyLibraries() {
 		b.t.Fatal(err)
 	}
 	list, _ := exec.Command("ldd", exe).Output() // fails for a static binary
-	for _, field := range strings.Fields(string(list)) {
+	for field := range strings.FieldsSeq(string(list)) {
 		if !strings.HasPrefix(field, "/") {
 			continue
 		}
@@ -228,6 +231,7 @@ func (b *box) copyLibraries() {
 }
 
 func TestPause(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		c := b.config("sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.05; done")
@@ -266,6 +270,7 @@ func TestPause(t *testing.T) {
 }
 
 func TestMountsInTheContainer(t *testing.T) {
+	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
 		dir := filepath.Join(h.Dir, "source")
