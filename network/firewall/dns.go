@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 
 	"ctr/network/netns"
 )
@@ -22,9 +23,15 @@ func RedirectDNS(ns *netns.Handle, udp, tcp uint16) error {
 		return fmt.Errorf("redirect DNS: %w", err)
 	}
 	defer s.close()
-	s.nft.AddTable(s.table)
-	s.nft.DelTable(s.table)
-	if err := errors.Join(s.install(dnsTable(udp, tcp)), s.commit()); err != nil {
+	// A namespace that is new has no such table. To replace one waits for an RCU grace period: ten milliseconds and more.
+	s.nft.CreateTable(s.table)
+	err = errors.Join(s.install(dnsTable(udp, tcp)), s.commit())
+	if errors.Is(err, unix.EEXIST) {
+		s.nft.AddTable(s.table)
+		s.nft.DelTable(s.table)
+		err = errors.Join(s.install(dnsTable(udp, tcp)), s.commit())
+	}
+	if err != nil {
 		return fmt.Errorf("redirect DNS: %w", err)
 	}
 	return nil
