@@ -19,9 +19,9 @@
 //   - a port that is published on one address of the host is dropped where it arrives by an interface that has not
 //     got the address (except from our bridges), and on 127.0.0.1 where it arrives by any interface but lo;
 //   - a packet to a published port of an address that is the host's own (fib daddr type local) is sent on to the
-//     container with its source address kept, from outside, from containers and from the host itself. Only a client of
-//     the same bridge, or of another one of ours, is masqueraded: else the answer would not come back this way. 127.0.0.0/8
-//     and ::1 are left alone: the proxy of package ports serves them;
+//     container with its source address kept, from outside and from the host itself. Containers that ask are masqueraded:
+//     else the answer would not come back this way. 127.0.0.0/8 and ::1, and a container that asks for its own port,
+//     are left alone: the proxy of package ports serves them;
 //   - into a bridge goes what belongs to a connection, what was sent on to a published port, and (unless the network
 //     forbids it) what comes from the same bridge; nothing else;
 //   - nothing leaves an internal network, neither to another interface nor to the host.

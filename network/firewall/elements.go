@@ -115,7 +115,7 @@ func networkSets() []string {
 func portSets() []string {
 	var sets []string
 	for _, v := range []ipVersion{ip4, ip6} {
-		sets = append(sets, setPublished+v.suffix(), setPublishedOn+v.suffix(), setOneAddress+v.suffix())
+		sets = append(sets, setPublished+v.suffix(), setPublishedOn+v.suffix(), setOneAddress+v.suffix(), setSelf+v.suffix())
 	}
 	return sets
 }
@@ -131,12 +131,14 @@ func (p Port) elements(anywhere func(netip.Addr) bool) []element {
 	v := versionOf(p.ContainerIP)
 	port := string([]byte{protocol, 0, 0, 0}) + portKey(p.HostPort)
 	target := addressKey(p.ContainerIP) + portKey(p.ContainerPort)
+	list := []element{{set: setSelf + v.suffix(), key: addressKey(p.ContainerIP) + port, comment: p.Owner}}
 	if !host.IsValid() || host.IsUnspecified() {
-		return []element{{set: setPublished + v.suffix(), key: port, value: target, comment: p.Owner}}
+		return append(list, element{set: setPublished + v.suffix(), key: port, value: target, comment: p.Owner})
 	}
 	key := addressKey(host) + port
-	var list []element
-	if !host.IsLoopback() {
+	if host.IsLoopback() {
+		list = nil
+	} else {
 		list = append(list, element{set: setPublishedOn + v.suffix(), key: key, value: target, comment: p.Owner})
 	}
 	if !anywhere(host) {

@@ -59,6 +59,7 @@ const (
 	setPublished   = "published"    // protocol . port -> address . port
 	setPublishedOn = "published-on" // address . protocol . port -> address . port
 	setOneAddress  = "one-address"  // address . protocol . port: taken only where the address is
+	setSelf        = "self"         // container . protocol . host's port: its own, left to the proxy
 )
 
 // The chains that others jump to.
@@ -116,6 +117,7 @@ func tableOf(name string) ruleset {
 			set{name: setPublished + v.suffix(), key: typePort, value: &target},
 			set{name: setPublishedOn + v.suffix(), key: addressPort, value: &target},
 			set{name: setOneAddress + v.suffix(), key: addressPort},
+			set{name: setSelf + v.suffix(), key: addressPort},
 		)
 	}
 	rs.chains = slices.Concat(guardChains(), filterChains(), natChains())
@@ -194,7 +196,9 @@ func filterChains() []chain {
 	}
 }
 
-// natChains lead published ports to containers, and let containers out by the host's addresses.
+// natChains lead published ports to containers, and let containers out by the host's addresses. A container that asks for
+// its own port is left to the proxy: where br_netfilter has bridged packets pass these chains (net.bridge.bridge-nf-call-*),
+// the bridge would have to send the packet out by the port that it came in by, which it does in hairpin mode only.
 func natChains() []chain {
 	published := chain{name: chainPublished}
 	post := chain{
@@ -203,6 +207,7 @@ func natChains() []chain {
 	}
 	for _, v := range []ipVersion{ip4, ip6} {
 		published.rules = append(published.rules,
+			because("a container's own port, left to the proxy", nfproto(v), in(setSelf+v.suffix(), v.saddr, l4proto, thDport), accept()),
 			because("", dnatMap(v, setPublishedOn+v.suffix(), v.daddr, l4proto, thDport)),
 			because("", dnatMap(v, setPublished+v.suffix(), l4proto, thDport)),
 		)
