@@ -69,7 +69,11 @@ func userFile(r *inroot.Root, name string) ([]byte, error) {
 func resolveUser(spec string, extraGroups []string, passwd, group []byte) (User, error) {
 	// GetExecUser would take the empty user of ":staff" for root.
 	if strings.HasPrefix(spec, ":") {
-		return User{}, fmt.Errorf("%w: unable to find user %s: no user is named", ErrUser, spec)
+		return User{}, &userError{fmt.Errorf("unable to find user %s: %w", spec, user.ErrNoPasswdEntries)}
+	}
+	// GetAdditionalGroups panics at an empty name (moby/sys/user v0.5.0).
+	if slices.Contains(extraGroups, "") {
+		return User{}, &userError{fmt.Errorf("unable to find group : %w", user.ErrNoGroupEntries)}
 	}
 	passwd, group = validLines(passwd, 2, 3), validLines(group, 2)
 	found, err := user.GetExecUser(spec, &user.ExecUser{Home: "/"}, bytes.NewReader(passwd), bytes.NewReader(group))
