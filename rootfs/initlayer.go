@@ -90,7 +90,11 @@ func realFile(r *inroot.Root, name string) error {
 		return os.NewSyscallError("openat", err)
 	}
 	defer unix.Close(fd)
-	return os.NewSyscallError("fchmod", unix.Fchmod(fd, 0o644)) // whatever the umask is
+	// Whatever the umask is, and the setgid bit of the folder.
+	if err := unix.Fchown(fd, 0, 0); err != nil {
+		return os.NewSyscallError("fchown", err)
+	}
+	return os.NewSyscallError("fchmod", unix.Fchmod(fd, 0o644))
 }
 
 // realLink makes a symbolic link unless there is a right one.

@@ -146,13 +146,21 @@ func TestLookupUserInOddImages(t *testing.T) {
 			"host-relative": {func(r string) error { return os.Symlink("../../../../../../../../../../etc/passwd", passwd(r)) }, false, nil},
 			"host-proc":     {func(r string) error { return os.Symlink("/proc/self/root/etc/passwd", passwd(r)) }, false, nil},
 			"loop":          {func(r string) error { return os.Symlink("passwd", passwd(r)) }, false, nil},
-			"inside":        {func(r string) error { return errors.Join(os.WriteFile(r+"/real", []byte("user:x:1:1:::\n"), 0o644), os.Symlink("/real", passwd(r))) }, true, nil},
-			"etc-to-host":   {func(r string) error { return errors.Join(os.Remove(r+"/etc"), os.Symlink("/proc/1/root/etc", r+"/etc")) }, false, nil},
-			"large":         {func(r string) error { return os.WriteFile(passwd(r), []byte(line), 0o644) }, true, nil},
-			"too-large":     {func(r string) error { return os.WriteFile(passwd(r), []byte(strings.Repeat(line, 10)), 0o644) }, false, ErrUser},
-			"sparse":        {func(r string) error { return errors.Join(os.WriteFile(passwd(r), nil, 0o644), os.Truncate(passwd(r), 1<<40)) }, false, ErrUser},
-			"one-long-line": {func(r string) error { return os.WriteFile(passwd(r), []byte(strings.Repeat("x", 5<<20)+"\nuser:x:1:1:::\n"), 0o644) }, true, nil},
-			"zeros":         {func(r string) error { return os.WriteFile(passwd(r), make([]byte, 9<<20), 0o644) }, false, nil},
+			"inside": {func(r string) error {
+				return errors.Join(os.WriteFile(r+"/real", []byte("user:x:1:1:::\n"), 0o644), os.Symlink("/real", passwd(r)))
+			}, true, nil},
+			"etc-to-host": {func(r string) error {
+				return errors.Join(os.Remove(r+"/etc"), os.Symlink("/proc/1/root/etc", r+"/etc"))
+			}, false, nil},
+			"large":     {func(r string) error { return os.WriteFile(passwd(r), []byte(line), 0o644) }, true, nil},
+			"too-large": {func(r string) error { return os.WriteFile(passwd(r), []byte(strings.Repeat(line, 10)), 0o644) }, false, ErrUser},
+			"sparse": {func(r string) error {
+				return errors.Join(os.WriteFile(passwd(r), nil, 0o644), os.Truncate(passwd(r), 1<<40))
+			}, false, ErrUser},
+			"one-long-line": {func(r string) error {
+				return os.WriteFile(passwd(r), []byte(strings.Repeat("x", 5<<20)+"\nuser:x:1:1:::\n"), 0o644)
+			}, true, nil},
+			"zeros": {func(r string) error { return os.WriteFile(passwd(r), make([]byte, 9<<20), 0o644) }, false, nil},
 		}
 		for name, c := range cases {
 			t.Run(name, func(t *testing.T) {

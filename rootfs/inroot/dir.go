@@ -10,7 +10,7 @@ import (
 // OpaqueXattr marks a folder of an overlay's layer that hides the folders of the same name below it.
 const OpaqueXattr = "trusted.overlay.opaque"
 
-// Mkdir makes a folder with exactly this mode, whatever the umask is. It returns an error that wraps os.ErrExist if base is
+// Mkdir makes a folder of root's with exactly this mode, whatever the umask is, and the setgid bit of the parent. It returns an error that wraps os.ErrExist if base is
 // there.
 func Mkdir(parent *os.File, base string, perm uint32) error {
 	if err := unix.Mkdirat(int(parent.Fd()), base, perm&0o777); err != nil {
@@ -21,6 +21,9 @@ func Mkdir(parent *os.File, base string, perm uint32) error {
 		return pathError("mkdir", base, err)
 	}
 	defer d.Close()
+	if err := d.Chown(0, 0); err != nil {
+		return err
+	}
 	if err := unix.Fchmod(int(d.Fd()), perm); err != nil {
 		return pathError("chmod", base, err)
 	}
