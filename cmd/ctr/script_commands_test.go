@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long a script waits for what must come: far longer than it takes, on a busy machine.
-const patience = 60 * time.Second
+const patience = 30 * time.Second
 
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"census":      cmdCensus,
@@ -109,6 +109,7 @@ func cmdOutside(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	o, err := host(ts).Outside(args[0], prefix)
 	ts.Check(err)
+	ts.Defer(func() { ts.Check(o.Close()) })
 	ts.Setenv(o.Name, o.Path)
 }
 

@@ -21,7 +21,7 @@ type Outside struct {
 }
 
 // Outside makes a neighbour. The veth is called name in the host and has the first address of the prefix there; it is eth0 in
-// the neighbour and has the second one. The neighbour goes with the host.
+// the neighbour and has the second one. The neighbour goes with the host, if nobody closes it before.
 func (h *Host) Outside(name string, prefix netip.Prefix) (*Outside, error) {
 	local := prefix.Masked().Addr().Next()
 	o := &Outside{Name: name, Path: filepath.Join(outsideDir, name), Host: local, Addr: local.Next()}
@@ -57,4 +57,14 @@ func (o *Outside) Command(name string, args ...string) *exec.Cmd {
 
 func (o *Outside) argv(argv ...string) []string {
 	return append([]string{"nsenter", "--net=" + o.Path}, argv...)
+}
+
+// Close takes the neighbour away before its host ends.
+func (o *Outside) Close() error {
+	for _, argv := range [][]string{{"ip", "link", "delete", o.Name}, {"umount", o.Path}} {
+		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("remove neighbour %q: %s: %w: %s", o.Name, strings.Join(argv, " "), err, out)
+		}
+	}
+	return os.Remove(o.Path)
 }

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ func (c Container) Summary(now time.Time) api.Summary {
 		Names:           []string{"/" + s.Name},
 		Image:           image,
 		ImageID:         s.Image.ID,
-		Command:         strings.Join(append(append([]string{}, s.Entrypoint...), s.Cmd...), " "),
+		Command:         commandLine(slices.Concat(s.Entrypoint, s.Cmd)),
 		Created:         s.Created.Unix(),
 		Ports:           c.portSummaries(),
 		Labels:          table(s.Labels),
@@ -37,6 +38,17 @@ func (c Container) Summary(now time.Time) api.Summary {
 		out.Health = &api.HealthSummary{Status: api.HealthStatus(c.State.Health)}
 	}
 	return out
+}
+
+// commandLine is the program and its arguments as Docker lists them: an argument with a space in it stands in quotes.
+func commandLine(argv []string) string {
+	words := slices.Clone(argv)
+	for i, word := range words {
+		if i > 0 && strings.Contains(word, " ") {
+			words[i] = "'" + word + "'"
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // Status is the line for people that `ps` shows, in Docker's words.
