@@ -59,17 +59,17 @@ demo: ## build ctr and show it at work (as root)
 	@[ "$$(id -u)" -eq 0 ] || { echo 'ctr makes namespaces, which takes root: sudo make demo' >&2; exit 1; }
 	@hack/setup build
 	@$(MAKE) --no-print-directory build
-	@hack/images/build busybox
+	@hack/images/build busybox >/dev/null
 	@hack/demo
 
 bench: ## compare ctr with runc and the peers that are installed (as root; PEERS=1 installs them, ROW=... runs one row)
 	@hack/setup build bench $(if $(PEERS),peers)
 	@$(MAKE) --no-print-directory build
-	@hack/images/build busybox
+	@hack/images/build busybox >/dev/null
 	$(GO) run $(goflags) ./hack/bench -ctr bin/ctr $(if $(ROW),-row '$(ROW)')
 
 images: ## build the test images that are missing in the cache
-	@hack/images/build busybox toolbox db
+	@hack/images/build busybox toolbox db >/dev/null
 
 install: build completion ## install ctr and its shell completion below PREFIX (/usr/local)
 	install -D -m 0755 bin/ctr $(DESTDIR)$(PREFIX)/bin/ctr
