@@ -172,7 +172,7 @@ func (f *Firewall) Repair(networks []Network, ports []Port) error {
 		return fmt.Errorf("repair firewall table %q: %w", f.table, f.explain(err))
 	}
 	for _, n := range networks {
-		err = errors.Join(err, f.mark(n))
+		err = errors.Join(err, f.update(func(s *session) (bool, error) { return false, f.mark(s, n) }))
 	}
 	if err != nil {
 		return fmt.Errorf("repair firewall: %w", err)

@@ -200,7 +200,7 @@ func (f *Firewall) track(do func(tracker) error) error {
 	if err != nil {
 		return err
 	}
-	defer t.nl.Close()
+	defer func() { go t.nl.Close() }() // may wait, as for session.close
 	return do(t)
 }
 

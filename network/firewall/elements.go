@@ -187,6 +187,17 @@ func ifname(name string) []byte {
 	return b
 }
 
+// setsOf returns the sets that elements are in, each once.
+func setsOf(list []element) []string {
+	var sets []string
+	for _, e := range list {
+		if !slices.Contains(sets, e.set) {
+			sets = append(sets, e.set)
+		}
+	}
+	return sets
+}
+
 // difference returns what to remove from have and what to add to it to get want, in a stable order.
 func difference(have, want []element) (remove, add []element) {
 	missing := make(map[string]element, len(want))

@@ -69,11 +69,12 @@ func (f *Firewall) AddNetwork(n Network) error {
 }
 
 func (f *Firewall) addNetwork(n Network) error {
-	want := n.elements()
+	want, present := n.elements(), false
 	err := f.update(func(s *session) (bool, error) {
 		have, err := s.elements(setNetworks)
 		if err == nil && slices.ContainsFunc(have, func(e element) bool { return e.id() == want[0].id() && same(e, want[0]) }) {
-			return false, nil
+			present = true
+			return false, f.mark(s, n)
 		}
 		// Whatever is wrong, the transaction below cures it or says why it cannot be cured.
 		have, err = s.elements(networkSets()...)
@@ -87,7 +88,10 @@ func (f *Firewall) addNetwork(n Network) error {
 	if err != nil {
 		return f.explain(err)
 	}
-	return f.mark(n)
+	if present {
+		return nil
+	}
+	return f.update(func(s *session) (bool, error) { return false, f.mark(s, n) })
 }
 
 // RemoveNetwork takes away what AddNetwork set. A network that is not there is removed already. The table stays, for the
@@ -116,13 +120,9 @@ func (f *Firewall) AddPorts(ports []Port) error {
 	if len(want) == 0 {
 		return nil
 	}
-	optimistic := true
 	err := f.update(func(s *session) (bool, error) {
-		if optimistic { // nearly always, nobody left anything
-			optimistic = false
-			return true, s.add(want)
-		}
-		have, err := s.elements(portSets()...)
+		// What is there with the same target but for another owner has to be replaced as well.
+		have, err := s.elements(setsOf(want)...)
 		if err != nil {
 			return false, err
 		}
@@ -151,7 +151,7 @@ func (f *Firewall) RemovePorts(ports []Port) error {
 		return nil
 	}
 	err := f.update(func(s *session) (bool, error) {
-		have, err := s.elements(portSets()...)
+		have, err := s.elements(setsOf(want)...)
 		if errors.Is(err, unix.ENOENT) {
 			return false, nil
 		}

@@ -50,43 +50,57 @@ func (g gate) version() ipVersion {
 	return ip6
 }
 
+// foreignChains returns the chains of others that packets to route may pass.
+func (s *session) foreignChains() ([]*nftables.Chain, error) {
+	chains, err := s.nft.ListChains()
+	if err != nil {
+		return nil, fmt.Errorf("list chains: %w", err)
+	}
+	return slices.DeleteFunc(chains, func(c *nftables.Chain) bool {
+		switch c.Table.Family {
+		case nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet:
+			return c.Table.Name == s.table.Name
+		}
+		return true
+	}), nil
+}
+
 // gates returns the chains of others that drop what they do not know.
 func (s *session) gates() ([]gate, error) {
+	chains, err := s.foreignChains()
+	if err != nil {
+		return nil, err
+	}
 	var found []gate
-	for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
-		chains, err := s.nft.ListChainsOfTableFamily(family)
+	for _, c := range chains {
+		if c.Type != nftables.ChainTypeFilter || !forwards(c) {
+			continue
+		}
+		rules, err := s.nft.GetRules(c.Table, c)
 		if err != nil {
-			return nil, fmt.Errorf("list chains: %w", err)
+			continue // gone since
 		}
-		for _, c := range chains {
-			if c.Type != nftables.ChainTypeFilter || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward {
-				continue
-			}
-			if c.Table.Family == s.table.Family && c.Table.Name == s.table.Name {
-				continue
-			}
-			g := gate{base: c, at: c}
-			rules, err := s.nft.GetRules(c.Table, c)
-			if err != nil {
-				continue // gone since
-			}
-			if (c.Policy == nil || *c.Policy != nftables.ChainPolicyDrop) && !endsShut(rules) {
-				continue
-			}
-			g.have = rules
-			user := slices.IndexFunc(chains, func(u *nftables.Chain) bool {
-				return u.Table.Name == c.Table.Name && u.Name == chainDockerUser
-			})
-			if user >= 0 && slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return jumpsTo(r, chainDockerUser) }) {
-				g.at = chains[user]
-				if g.have, err = s.nft.GetRules(c.Table, g.at); err != nil {
-					continue
-				}
-			}
-			found = append(found, g)
+		if (c.Policy == nil || *c.Policy != nftables.ChainPolicyDrop) && !endsShut(rules) {
+			continue
 		}
+		g := gate{base: c, at: c, have: rules}
+		user := slices.IndexFunc(chains, func(u *nftables.Chain) bool {
+			return u.Table.Family == c.Table.Family && u.Table.Name == c.Table.Name && u.Name == chainDockerUser
+		})
+		if user >= 0 && slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return jumpsTo(r, chainDockerUser) }) {
+			g.at = chains[user]
+			if g.have, err = s.nft.GetRules(c.Table, g.at); err != nil {
+				continue
+			}
+		}
+		found = append(found, g)
 	}
 	return found, nil
+}
+
+// forwards tells whether a chain is on the forward hook.
+func forwards(c *nftables.Chain) bool {
+	return c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward
 }
 
 // endsShut tells whether the last rule of a chain drops or rejects whatever comes to it.
@@ -165,26 +179,24 @@ func (f *Firewall) missing(g gate, bridge string) []statement {
 
 // mark lets a network's packets pass the gates of others. A table that belongs to a running program (firewalld) refuses:
 // that is a finding of Check, not an error, since the network works inside its bridge.
-func (f *Firewall) mark(n Network) error {
-	return f.update(func(s *session) (bool, error) {
-		gates, err := s.gates()
-		if err != nil {
-			return false, err
+func (f *Firewall) mark(s *session, n Network) error {
+	gates, err := s.gates()
+	if err != nil {
+		return err
+	}
+	for _, g := range gates {
+		if !g.concerns(n) {
+			continue
 		}
-		for _, g := range gates {
-			if !g.concerns(n) {
-				continue
-			}
-			for _, m := range f.missing(g, n.Bridge) {
-				s.nft.InsertRule(&nftables.Rule{Table: g.at.Table, Chain: g.at, Exprs: m, UserData: commentData(f.table)})
-			}
-			// Each gate by itself: one that refuses does not keep the others shut.
-			if err := s.commit(); err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, unix.ENOENT) {
-				return false, fmt.Errorf("open %s: %w", g, err)
-			}
+		for _, m := range f.missing(g, n.Bridge) {
+			s.nft.InsertRule(&nftables.Rule{Table: g.at.Table, Chain: g.at, Exprs: m, UserData: commentData(f.table)})
 		}
-		return false, nil
-	})
+		// Each gate by itself: one that refuses does not keep the others shut.
+		if err := s.commit(); err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("open %s: %w", g, err)
+		}
+	}
+	return nil
 }
 
 // unmark takes back what mark did for a bridge; unmarkAll for all bridges.
@@ -199,28 +211,24 @@ func (f *Firewall) unmarkAll() error {
 // removeMarks looks into every chain that a mark may be in, whatever its policy is by now.
 func (f *Firewall) removeMarks(chosen func(bridge string) bool) error {
 	return f.update(func(s *session) (bool, error) {
+		chains, err := s.foreignChains()
+		if err != nil {
+			return false, err
+		}
 		var found bool
-		for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
-			chains, err := s.nft.ListChainsOfTableFamily(family)
-			if err != nil {
-				return false, fmt.Errorf("list chains: %w", err)
+		for _, c := range chains {
+			if !forwards(c) && c.Name != chainDockerUser {
+				continue
 			}
-			for _, c := range chains {
-				forward := c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward
-				if !forward && c.Name != chainDockerUser || c.Table.Name == f.table {
-					continue
-				}
-				rules, err := s.nft.GetRules(c.Table, c)
-				if err != nil {
-					continue // gone since, and its rules with it
-				}
-				for _, r := range rules {
-					if bridge, _, ok := f.marked(r); ok && chosen(bridge) {
-						found = true
-						err := s.nft.DelRule(&nftables.Rule{Table: c.Table, Chain: c, Handle: r.Handle})
-						if err != nil {
-							return false, fmt.Errorf("encode rule: %w", err)
-						}
+			rules, err := s.nft.GetRules(c.Table, c)
+			if err != nil {
+				continue // gone since, and its rules with it
+			}
+			for _, r := range rules {
+				if bridge, _, ok := f.marked(r); ok && chosen(bridge) {
+					found = true
+					if err := s.nft.DelRule(&nftables.Rule{Table: c.Table, Chain: c, Handle: r.Handle}); err != nil {
+						return false, fmt.Errorf("encode rule: %w", err)
 					}
 				}
 			}

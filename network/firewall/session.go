@@ -45,8 +45,11 @@ func dial(ns *netns.Handle, family nftables.TableFamily, table string) (*session
 	return s, nil
 }
 
+// close closes the socket, without waiting for it: while the kernel has something to free that any transaction removed, the
+// end of a socket waits for an RCU grace period, ten milliseconds and more (nft_rcv_nl_event in nf_tables_api.c). Nothing
+// is lost, since each commit was answered.
 func (s *session) close() {
-	_ = s.nft.CloseLasting() // closing a netlink socket loses nothing: each commit was answered
+	go func() { _ = s.nft.CloseLasting() }()
 }
 
 // commit sends what was gathered: all of it comes into effect at once, or nothing.

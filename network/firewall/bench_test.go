@@ -1,0 +1,135 @@
+package firewall_test
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"ctr/internal/testhost"
+	"ctr/network/firewall"
+	"ctr/network/netns"
+)
+
+// median runs f some times and returns the median duration.
+func median(t *testing.T, f func(i int)) time.Duration {
+	t.Helper()
+	var took [101]time.Duration
+	for i := range took {
+		start := time.Now()
+		f(i)
+		took[i] = time.Since(start)
+	}
+	for i := range took { // insertion sort
+		for j := i; j > 0 && took[j] < took[j-1]; j-- {
+			took[j], took[j-1] = took[j-1], took[j]
+		}
+	}
+	return took[len(took)/2]
+}
+
+// What a container's start and end pay. The limits are far above what is measured: they find a wait for an RCU grace
+// period or a list of everything, not a busy machine.
+func TestCosts(t *testing.T) {
+	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
+		f := firewall.Open(nil, "")
+		must(t, f.AddNetwork(bridge4))
+		port := func(i int) []firewall.Port {
+			return []firewall.Port{port("tcp", "", uint16(10000+i), web4, 80)}
+		}
+		ns, err := netns.New()
+		must(t, err)
+		defer ns.Close()
+		costs := []struct {
+			what  string
+			limit time.Duration
+			do    func(i int)
+		}{
+			{"AddNetwork, all there", 5 * time.Millisecond, func(int) { must(t, f.AddNetwork(bridge4)) }},
+			{"AddPorts, one", 10 * time.Millisecond, func(i int) { must(t, f.AddPorts(port(i))) }},
+			{"RemovePorts, one", 100 * time.Millisecond, func(i int) { must(t, f.RemovePorts(port(i))) }},
+			{"RedirectDNS", 10 * time.Millisecond, func(int) {
+				ns, err := netns.New()
+				must(t, err)
+				must(t, firewall.RedirectDNS(ns, 40001, 40002))
+				must(t, ns.Close())
+			}},
+		}
+		for _, c := range costs {
+			took := median(t, c.do)
+			t.Logf("%-25s %v", c.what, took)
+			if took > c.limit {
+				t.Errorf("%s takes %v", c.what, took)
+			}
+		}
+	})
+}
+
+// A range of a thousand ports, and more than a message or the default socket buffer holds.
+func TestManyPorts(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
+		f := firewall.Open(nil, "")
+		must(t, f.AddNetwork(bridge4))
+		var list []firewall.Port
+		for i := range 5000 {
+			list = append(list, port("tcp", "", uint16(10000+i), web4, uint16(10000+i)))
+		}
+		start := time.Now()
+		must(t, f.AddPorts(list[:1000]))
+		t.Logf("1000 ports added in %v", time.Since(start))
+		must(t, f.AddPorts(list))
+		if findings, err := f.Check([]firewall.Network{bridge4}, list); err != nil || len(findings) > 0 {
+			t.Errorf("check: %v, %v", findings, err)
+		}
+		start = time.Now()
+		must(t, f.RemovePorts(list))
+		t.Logf("5000 ports removed in %v", time.Since(start))
+		if findings, err := f.Check([]firewall.Network{bridge4}, nil); err != nil || len(findings) > 0 {
+			t.Errorf("check: %v, %v", findings, err)
+		}
+	})
+}
+
+// Many processes at once: nobody undoes what another does.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
+		const workers, networks = 16, 4
+		var wg sync.WaitGroup
+		var all []firewall.Network
+		for i := range networks {
+			all = append(all, firewall.Network{
+				Bridge: fmt.Sprint("br", i), Prefixes: prefixes(fmt.Sprintf("172.%d.0.0/16", 18+i)), Gateways: addrs(fmt.Sprintf("172.%d.0.1", 18+i)),
+			})
+		}
+		stays := make([]firewall.Port, workers)
+		for i := range workers {
+			wg.Go(func() {
+				f := firewall.Open(nil, "")
+				ip := netip.AddrFrom4([4]byte{172, byte(18 + i%networks), 0, byte(2 + i)})
+				for round := range 10 {
+					if err := f.AddNetwork(all[i%networks]); err != nil {
+						t.Error(err)
+					}
+					p := port("tcp", "", uint16(20000+i), ip, 80)
+					p.Owner = fmt.Sprint(i, round)
+					if err := f.AddPorts([]firewall.Port{p}); err != nil {
+						t.Error(err)
+					}
+					if round%2 == 0 {
+						if err := f.RemovePorts([]firewall.Port{p}); err != nil {
+							t.Error(err)
+						}
+					}
+					stays[i] = p
+				}
+			})
+		}
+		wg.Wait()
+		if findings, err := firewall.Open(nil, "").Check(all, stays); err != nil || len(findings) > 0 {
+			t.Errorf("check: %v, %v", findings, err)
+		}
+	})
+}
