@@ -118,10 +118,12 @@ func (bridge) configure(c *rtnl.Conn, s Spec, l rtnl.Link) error {
 	if err := setSysctl(settings+"/accept_ra", "0"); err != nil { // or a container could route the host's traffic
 		return err
 	}
-	if !s.IPv6 {
-		if err := setSysctl(settings+"/disable_ipv6", "1"); err != nil {
-			return err
-		}
+	disabled := "1"
+	if s.IPv6 {
+		disabled = "0" // whatever the host's default for new links is
+	}
+	if err := setSysctl(settings+"/disable_ipv6", disabled); err != nil {
+		return err
 	}
 	if !l.Up {
 		if err := c.SetUp(l.Index); err != nil {

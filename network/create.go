@@ -60,11 +60,17 @@ func (n *Networks) create(s Spec) (_ Spec, err error) {
 	if err != nil {
 		return Spec{}, err
 	}
+	if s.IPv6 && !haveIPv6() {
+		return Spec{}, fmt.Errorf("IPv6 is %w by this kernel, or switched off at boot", ErrUnsupported)
+	}
 	others, err := n.list()
-	if err != nil {
-		return Spec{}, err
+	if err != nil && !errors.Is(err, durable.ErrDamaged) {
+		return Spec{}, err // one that is damaged is no reason to refuse another
 	}
 	err = n.onHost(func(c *rtnl.Conn) error {
+		if err := n.sweepLinks(c, false); err != nil {
+			return err
+		}
 		if err := d.check(c, &s); err != nil {
 			return err
 		}

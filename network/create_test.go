@@ -13,6 +13,7 @@ import (
 	"ctr/internal/proc"
 	"ctr/internal/testhost"
 	"ctr/network"
+	"ctr/network/ipam"
 )
 
 func subnets(texts ...string) (all []network.Subnet) {
@@ -208,6 +209,52 @@ func TestHalfMadeNetwork(t *testing.T) {
 		create(t, n, network.Spec{Name: "mynet"})
 		if _, err := os.Stat(filepath.Join(h.Root, "networks", id)); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("its folder is left: %v", err)
+		}
+	})
+}
+
+// A record that cannot be read is no reason to refuse other networks, and can be removed.
+func TestDamagedNetwork(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		n := open(t, h.Root, h.RunRoot)
+		broken := create(t, n, network.Spec{Name: "broken"})
+		if err := os.WriteFile(filepath.Join(h.Root, "networks", broken.ID, "network.json"), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if all, err := n.List(); err == nil || len(all) != 3 {
+			t.Errorf("the list is %+v, %v", all, err)
+		}
+		// Its subnet is known from the bridge, which is still there.
+		if other := create(t, n, network.Spec{Name: "other"}); other.Subnets[0].Prefix.String() != "172.19.0.0/16" {
+			t.Errorf("the next network is %+v", other)
+		}
+		if err := n.Remove(context.Background(), "broken"); err != nil {
+			t.Fatal(err)
+		}
+		if again := create(t, n, network.Spec{Name: "broken"}); again.Subnets[0].Prefix.String() != "172.18.0.0/16" {
+			t.Errorf("made again, it is %+v", again)
+		}
+		if _, err := run(nil, "ip", "link", "show", broken.Bridge); err == nil {
+			t.Error("its bridge was not swept")
+		}
+	})
+}
+
+func TestSeveralSubnets(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		n := open(t, h.Root, h.RunRoot)
+		create(t, n, network.Spec{Name: "mynet", Subnets: subnets("10.1.0.0/30", "10.2.0.0/31")})
+		a, b := setup(t, n, container(t, h.RunRoot, "a", "mynet")), setup(t, n, container(t, h.RunRoot, "b", "mynet"))
+		if got := b.Record.Endpoints[0]; got.IPv4.String() != "10.2.0.1/31" || got.Gateway4.String() != "10.2.0.0" {
+			t.Errorf("the second container has %+v", got)
+		}
+		reach(t, a.NetNS, nil, "10.1.0.1")
+		reach(t, b.NetNS, nil, "10.2.0.0")
+		_, err := n.Setup(context.Background(), container(t, h.RunRoot, "c", "mynet"), proc.Self())
+		if !errors.Is(err, ipam.ErrExhausted) || !strings.Contains(err.Error(), "no available IPv4 addresses on this network's address pools") {
+			t.Errorf("on a full network: %v", err)
 		}
 	})
 }

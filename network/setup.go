@@ -103,10 +103,10 @@ func (b *building) build() error {
 	b.beside.start(func() error {
 		err := b.makeNamespace()
 		namespace <- err
-		if err != nil || !b.resolves() {
-			return nil // it has been told
+		if err == nil && b.resolves() {
+			return b.makeResolver()
 		}
-		return b.makeResolver()
+		return nil
 	})
 	err := b.makeHostSide(namespace)
 	if err := errors.Join(err, b.beside.wait()); err != nil {

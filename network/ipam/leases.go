@@ -184,7 +184,7 @@ func (l Leases) Own(a netip.Addr, id string, p proc.ID) error {
 func (l Leases) Release(a netip.Addr, id string, owner proc.ID) error {
 	lease, err := l.Get(a)
 	if err != nil || !lease.of(id, owner) {
-		return nil //nolint:nilerr // Gone, or not ours: what was asked for is so.
+		return nil // gone, or not ours: what was asked for is so
 	}
 	unlock, err := durable.Lock(l.Dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -196,7 +196,7 @@ func (l Leases) Release(a netip.Addr, id string, owner proc.ID) error {
 	defer unlock()
 	lease, err = l.Get(a)
 	if err != nil || !lease.of(id, owner) {
-		return nil //nolint:nilerr // As above.
+		return nil
 	}
 	if err := os.Remove(l.path(a)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("release %s: %w", a, err)

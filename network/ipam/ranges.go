@@ -3,6 +3,7 @@ package ipam
 import (
 	"iter"
 	"net/netip"
+	"slices"
 )
 
 // Range is where the addresses of a subnet are taken from.
@@ -31,13 +32,8 @@ func (r Range) Free() iter.Seq[netip.Addr] {
 // neither reserved nor the subnet's own or broadcast address. A subnet of two addresses or one has neither of these
 // (RFC 3021, RFC 6164), and IPv6 has no broadcast.
 func (r Range) Usable(a netip.Addr) bool {
-	if !r.Subnet.Contains(a) {
+	if !r.Subnet.Contains(a) || slices.Contains(r.Reserved, a) {
 		return false
-	}
-	for _, reserved := range r.Reserved {
-		if a == reserved {
-			return false
-		}
 	}
 	if a.BitLen()-r.Subnet.Bits() < 2 {
 		return true

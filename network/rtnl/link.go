@@ -81,7 +81,7 @@ func (c *Conn) AwaitWorking(index int) error {
 		if l.Works || time.Now().After(end) {
 			return nil
 		}
-		time.Sleep(retry)
+		time.Sleep(retry) //nolint:forbidigo // No event tells this namespace what another link's worker has done.
 	}
 }
 
@@ -96,7 +96,7 @@ func (c *Conn) AwaitLocal(a netip.Addr) error {
 		if len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL || time.Now().After(end) {
 			return nil
 		}
-		time.Sleep(retry)
+		time.Sleep(retry) //nolint:forbidigo // No event tells this namespace what another link's worker has done.
 	}
 }
 
