@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -19,8 +18,6 @@ import (
 
 // tmpPrefix begins the names of layers that are not ready.
 const tmpPrefix = ".tmp-"
-
-var layerName = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // Layers are the unpacked layers of one installation. Its methods may be called by any number of processes at once. A chain
 // ID is "sha256:" and 64 hexadecimal digits; the prefix may be left out.
@@ -39,10 +36,15 @@ func OpenLayers(dir string) (*Layers, error) {
 // nameOf turns a chain ID into the name of its folder.
 func nameOf(chainID string) (string, error) {
 	name := strings.TrimPrefix(chainID, "sha256:")
-	if !layerName.MatchString(name) {
+	if !isLayerName(name) {
 		return "", fmt.Errorf("malformed chain ID %q", chainID)
 	}
 	return name, nil
+}
+
+// isLayerName tells whether a name is 64 hexadecimal digits in lower case, and so no path.
+func isLayerName(name string) bool {
+	return len(name) == 64 && strings.Trim(name, "0123456789abcdef") == ""
 }
 
 // Path returns the folder of a layer, which is an overlay's lowerdir, whether it is there or not. It is empty if the chain
@@ -73,7 +75,7 @@ func (l *Layers) List() ([]string, error) {
 	}
 	var ids []string
 	for _, e := range entries {
-		if e.IsDir() && layerName.MatchString(e.Name()) {
+		if e.IsDir() && isLayerName(e.Name()) {
 			ids = append(ids, "sha256:"+e.Name())
 		}
 	}
