@@ -2,8 +2,10 @@ package firewall
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -180,21 +182,27 @@ func (f *Firewall) Repair(networks []Network, ports []Port) error {
 	return nil
 }
 
-// String names an element by what it is about.
+// String says what an element is about.
 func (e element) String() string {
-	name := strings.TrimRight(e.comment, "\x00")
-	switch {
-	case e.set == setNetworks, name == "":
-		if len(e.key) >= unix.IFNAMSIZ {
-			return strings.TrimRight(e.key[:unix.IFNAMSIZ], "\x00")
-		}
-		return fmt.Sprintf("%x", e.key)
-	case slices.Contains(portSets(), e.set):
-		key := []byte(e.key)
-		n := len(key)
-		return fmt.Sprintf("port %d/%s of %s", uint16(key[n-4])<<8|uint16(key[n-3]), protocolName(key[n-8]), name)
+	owner := ""
+	if e.comment != "" && e.set != setNetworks {
+		owner = e.comment
 	}
-	return name
+	switch {
+	case slices.Contains(portSets(), e.set):
+		key := []byte(e.key)[len(e.key)-8:] // protocol and port, each padded to 4 bytes
+		text := fmt.Sprintf("port %d/%s", binary.BigEndian.Uint16(key[4:]), protocolName(key[0]))
+		if owner != "" {
+			text += " of " + owner
+		}
+		return text
+	case owner != "":
+		return owner
+	case strings.HasPrefix(e.set, setGuarded), strings.HasPrefix(e.set, setMasqueraded):
+		address, _ := netip.AddrFromSlice([]byte(e.key))
+		return "what begins at " + address.String()
+	}
+	return strings.TrimRight(e.key[:unix.IFNAMSIZ], "\x00")
 }
 
 func protocolName(number byte) Protocol {
