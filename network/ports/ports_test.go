@@ -407,7 +407,7 @@ func TestFilesCanBePassed(t *testing.T) {
 			passed.Files = append(passed.Files, os.NewFile(uintptr(fd), "passed"))
 		}
 		must(t, held[0].Close())
-		defer passed.Close()
+		t.Cleanup(func() { passed.Close() }) // after the end of Serve
 		serve(t, ports.Forward{Held: passed, Targets: []netip.AddrPort{echo(t, "tcp4", "127.0.0.2:80")}})
 		c, err := net.Dial("tcp", "[::1]:8080")
 		must(t, err)
