@@ -19,6 +19,10 @@ import (
 	"ctr/runtime/container"
 )
 
+// The process's first thread stays that of main. Were it a goroutine's that enters a mount namespace and ends, /proc/self
+// would show that namespace for good.
+func init() { runtime.LockOSThread() }
+
 // A box is a place to run containers of busybox in: a root file system and a state folder in a test's host.
 type box struct {
 	t    testing.TB

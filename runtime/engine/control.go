@@ -159,8 +159,10 @@ func Destroy(stateDir, id string) error {
 		errs = append(errs, r.kill(), r.removeCgroup())
 	}
 	root, name := libcontainerDir(stateDir, id)
-	errs = append(errs, os.RemoveAll(filepath.Join(root, name)),
-		removeFolder(filepath.Join(root, devStage)), removeFolder(filepath.Join(root, cgroupStage)))
+	errs = append(errs, os.RemoveAll(filepath.Join(root, name)))
+	for _, stage := range stages {
+		errs = append(errs, removeFolder(filepath.Join(root, stage)))
+	}
 	if errors.Join(errs...) == nil {
 		// Last: it is what the rest is found by.
 		errs = append(errs, os.Remove(filepath.Join(root, recordFile)))

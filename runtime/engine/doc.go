@@ -8,7 +8,7 @@
 // join, and its cgroup in every hierarchy. Its paths, below the StateDir that it is given:
 //
 //	<id>/engine.json     what is needed to undo a container, written before any of it is made: see record
-//	<id>/dev, <id>/cgroup  empty folders, to mount on while the container is made
+//	<id>/{dev,cgroup,shared}  empty folders, to mount on while the container is made
 //	<id>/engine.<id>/    libcontainer's own folder: state.json, exec.fifo. Named by the ID, since libcontainer also names
 //	                     the session keyring by it
 //

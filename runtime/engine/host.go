@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,21 +31,16 @@ type host struct {
 
 // thisHost looks at the machine for what c needs.
 func thisHost(c Config) (host, error) {
-	h := host{unified: cgroups.IsCgroup2UnifiedMode(), appArmor: appArmorLoaded(dockerAppArmor)}
-	var err error
+	h, err := cgroupHost()
+	if err != nil {
+		return host{}, err
+	}
+	h.appArmor = appArmorLoaded(dockerAppArmor)
 	if h.capabilities, err = ownCapabilities(); err != nil {
 		return host{}, err
 	}
-	if h.controllers, err = controllers(h.unified); err != nil {
-		return host{}, err
-	}
-	h.swap = haveSwapAccounting(h.unified)
-	mayRaise := false
-	for _, name := range h.capabilities {
-		mayRaise = mayRaise || name == "CAP_SYS_RESOURCE"
-	}
 	h.oomScoreAdj = -1000
-	if !mayRaise {
+	if !slices.Contains(h.capabilities, "CAP_SYS_RESOURCE") {
 		if h.hardLimits, err = hardLimits(); err != nil {
 			return host{}, err
 		}
@@ -59,6 +55,17 @@ func thisHost(c Config) (host, error) {
 	}
 	h.devices, err = resolveDevices(c.Spec.Security)
 	return h, err
+}
+
+// cgroupHost looks at what limits the machine can set.
+func cgroupHost() (host, error) {
+	h := host{unified: cgroups.IsCgroup2UnifiedMode()}
+	var err error
+	if h.controllers, err = controllers(h.unified); err != nil {
+		return host{}, err
+	}
+	h.swap = haveSwapAccounting(h.unified)
+	return h, nil
 }
 
 // ownCapabilities lists what the caller holds and may pass on, in the order of their numbers.

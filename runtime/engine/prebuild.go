@@ -20,7 +20,10 @@ import (
 const (
 	devStage    = "dev"
 	cgroupStage = "cgroup"
+	sharedStage = "shared" // with a file or folder for each bind
 )
+
+var stages = []string{devStage, cgroupStage, sharedStage}
 
 func (c Config) stage(name string) string { return filepath.Join(c.StateDir, c.Spec.ID, name) }
 
@@ -41,6 +44,9 @@ func (c Config) prebuild(config *configs.Config) error {
 	}
 	if err := c.prebuildCgroups(config); err != nil {
 		return fmt.Errorf("make /sys/fs/cgroup: %w", err)
+	}
+	if err := c.prebuildShared(config); err != nil {
+		return err
 	}
 	return c.prebuildFiles(root, config)
 }
@@ -80,6 +86,34 @@ func (c Config) prebuildDev(config *configs.Config) error {
 	})
 	i := slices.IndexFunc(config.Mounts, func(m *configs.Mount) bool { return m.Destination == "/dev" })
 	config.Mounts[i] = bindMount(c.stage(devStage), "/dev", false, true)
+	return nil
+}
+
+// prebuildShared takes the sources of binds with shared propagation from the mount namespace of the process: in the caller's,
+// where all mounts are slaves, they are not what the host has, and what the container mounts there would not reach it.
+func (c Config) prebuildShared(config *configs.Config) error {
+	var stage *os.File
+	for i, m := range config.Mounts {
+		if len(m.PropagationFlags) == 0 || m.PropagationFlags[0]&unix.MS_SHARED == 0 {
+			continue
+		}
+		if stage == nil {
+			var err error
+			if stage, err = c.mountStage(sharedStage, unix.MOUNT_ATTR_NOSUID, [2]string{"mode", "700"}); err != nil {
+				return fmt.Errorf("share mounts: %w", err)
+			}
+			defer stage.Close()
+		}
+		tree, err := cloneTreeOutside(m.Source, m.Flags&unix.MS_REC != 0)
+		if err != nil {
+			return fmt.Errorf("share mounts: %w", err)
+		}
+		name := strconv.Itoa(i)
+		if err := mountIn(stage, name, tree); err != nil {
+			return fmt.Errorf("share mount %q: %w", m.Source, err)
+		}
+		m.Source = filepath.Join(c.stage(sharedStage), name)
+	}
 	return nil
 }
 
@@ -130,7 +164,7 @@ func isNull(f *os.File) bool {
 
 // unmountStages is for the end of Create, when the init has its own copies.
 func (c Config) unmountStages() {
-	for _, name := range []string{devStage, cgroupStage} {
+	for _, name := range stages {
 		// An error means that nothing is mounted. A mount that stays would end with the caller's mount namespace.
 		_ = unix.Unmount(c.stage(name), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	}
@@ -164,9 +198,18 @@ func (c Config) prebuildShm(dev *os.File, config *configs.Config) (err error) {
 	return mountIn(dev, "shm", shm)
 }
 
-// mountIn mounts m on a new folder, and closes it.
+// mountIn mounts m on a new folder, or on a new file if it is one, and closes it.
 func mountIn(dir *os.File, name string, m *os.File) error {
-	if err := unix.Mkdirat(int(dir.Fd()), name, 0o755); err != nil {
+	var st unix.Stat_t
+	err := unix.Fstat(int(m.Fd()), &st)
+	switch {
+	case err != nil:
+	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		err = unix.Mkdirat(int(dir.Fd()), name, 0o755)
+	default:
+		err = unix.Mknodat(int(dir.Fd()), name, unix.S_IFREG|0o644, 0)
+	}
+	if err != nil {
 		m.Close()
 		return err
 	}

@@ -316,3 +316,78 @@ func TestMountsInTheContainer(t *testing.T) {
 		}
 	})
 }
+
+func TestMountsReachWhereTheyShould(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		b := newBox(t, h)
+		for propagation, want := range map[string]struct{ toHost, toContainer bool }{
+			"": {}, "private": {}, "rslave": {toContainer: true}, "slave": {toContainer: true},
+			"rshared": {true, true}, "shared": {true, true},
+		} {
+			dir := filepath.Join(h.Dir, "shared-"+propagation)
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Mount("", dir, "", unix.MS_SHARED, ""); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{"fromHost", "fromContainer"} {
+				if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c := b.config("sleep", "1000")
+			c.Spec.Security.Privileged = true
+			c.Mounts = []container.Mount{{Type: container.MountBind, Source: dir, Target: "/shared", Propagation: propagation}}
+			b.start(c)
+			if err := unix.Mount("tmpfs", filepath.Join(dir, "fromHost"), "tmpfs", 0, ""); err != nil {
+				t.Fatal(err)
+			}
+			r, err := b.exec(c, ExecConfig{Args: []string{"sh", "-c", "mount -t tmpfs x /shared/fromContainer; grep -c ' /shared/fromHost ' /proc/mounts"}})
+			if err != nil || (r.stdout == "1\n") != want.toContainer {
+				t.Errorf("%q: in the container: %+v, %v", propagation, r, err)
+			}
+			mounts, err := os.ReadFile("/proc/thread-self/mounts")
+			if err != nil || strings.Contains(string(mounts), dir+"/fromContainer ") != want.toHost {
+				t.Errorf("%q: on the host, %v:\n%s", propagation, err, mounts)
+			}
+		}
+	})
+}
+
+func TestUpdate(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		b := newBox(t, h)
+		c := b.config("sleep", "1000")
+		x := b.start(c)
+		pids := int64(20) // libcontainer's init needs some for its threads
+		if _, err := Update(c.StateDir, c.Spec.ID, container.Resources{PidsLimit: &pids, Memory: 32 << 20}); err != nil {
+			t.Fatal(err)
+		}
+		stats, err := ReadStats(c.StateDir, c.Spec.ID)
+		if err != nil || stats.PidsStats.Limit != 20 || stats.MemoryStats.Usage.Limit != 32<<20 {
+			t.Errorf("got %+v %+v, %v", stats.PidsStats, stats.MemoryStats.Usage, err)
+		}
+		if r, err := b.exec(c, ExecConfig{Args: []string{"sh", "-c", "mknod /tmp/k c 1 2; head -c1 /tmp/k"}}); err != nil || !strings.Contains(r.stderr, "not permitted") {
+			t.Errorf("the device rules are gone: %+v, %v", r, err)
+		}
+		r, err := b.exec(c, ExecConfig{Args: []string{"sh", "-c", "for i in $(seq 30); do sleep 1 & done; wait"}})
+		if err != nil || !strings.Contains(r.stderr, "can't fork") {
+			t.Errorf("the new limit does not bite: %+v, %v", r, err)
+		}
+		if err := Signal(c.StateDir, c.Spec.ID, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := x.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Update(c.StateDir, c.Spec.ID, container.Resources{Memory: 64 << 20}); !errors.Is(err, container.ErrNotRunning) {
+			t.Errorf("update after the end: got %v", err)
+		}
+	})
+}

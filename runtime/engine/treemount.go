@@ -51,6 +51,17 @@ func cloneTree(path string, recursive bool) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// cloneTreeOutside copies the mount at a path as the process sees it, and not the locked thread of the caller.
+func cloneTreeOutside(path string, recursive bool) (tree *os.File, err error) {
+	done := make(chan struct{})
+	go func() { // on another thread: the caller's is locked
+		defer close(done)
+		tree, err = cloneTree(path, recursive)
+	}()
+	<-done
+	return tree, err
+}
+
 // cloneTreeOf copies the mount at a path as another process sees it. The thread that looks is thrown away.
 func cloneTreeOf(pid int, path string) (tree *os.File, err error) {
 	done := make(chan struct{})
