@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,6 +23,9 @@ type Server struct {
 	ns   *netns.Handle
 	host resolvConf
 
+	sockets   chan sockets // what Serve works on, for Suspend
+	suspended atomic.Bool
+
 	forwards    atomic.Int64
 	maxForwards int64
 	dialing     sync.Mutex
@@ -34,7 +38,7 @@ type Server struct {
 // New returns a resolver. The namespace is the container's, from which Config.Servers are asked; it stays the caller's and
 // must be open while the server serves. It may be nil if there never are such servers.
 func New(c Config, ns *netns.Handle) *Server {
-	s := &Server{ns: ns, maxForwards: maxForwards}
+	s := &Server{ns: ns, sockets: make(chan sockets, 1), maxForwards: maxForwards}
 	// Each forward has a descriptor: they must never take those that looking up our own names needs.
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Cur/2 < maxForwards {
@@ -63,9 +67,15 @@ func (s *Server) closeZones() {
 	s.zones = nil
 }
 
+// sockets are the two that a server answers on.
+type sockets struct {
+	udp *net.UDPConn
+	tcp *net.TCPListener
+}
+
 // Serve answers until the context ends, or a socket is closed. It owns the sockets, and closes them before it returns, with
-// everything else that it opened; no question is being answered any more then. It returns nil if the context ended it. A
-// server serves once.
+// everything else that it opened; no question is being answered any more then. It returns nil if the context ended it, or
+// Suspend. A server serves once.
 func (s *Server) Serve(ctx context.Context, udp *net.UDPConn, tcp *net.TCPListener) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -74,17 +84,43 @@ func (s *Server) Serve(ctx context.Context, udp *net.UDPConn, tcp *net.TCPListen
 		tcp.Close()
 	})
 	defer stop()
+	s.sockets <- sockets{udp, tcp}
+	ended := func(err error) {
+		if !s.suspended.Load() {
+			cancel(err)
+		}
+	}
 	var running sync.WaitGroup
-	running.Go(func() { cancel(s.serveUDP(ctx, udp, &running)) })
-	running.Go(func() { cancel(s.serveTCP(ctx, tcp, &running)) })
+	running.Go(func() { ended(s.serveUDP(ctx, udp, &running)) })
+	running.Go(func() { ended(s.serveTCP(ctx, tcp, &running)) })
 	running.Wait()
 	s.mu.Lock()
 	s.closeZones()
 	s.mu.Unlock()
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("serve DNS: %w", err)
+	err := context.Cause(ctx)
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("serve DNS: %w", err)
+}
+
+// Suspend has Serve return, so that another process can serve on copies of the sockets' descriptors: questions that wait in
+// them are not lost. It does nothing and returns false while a question waits for another server, or before Serve was called.
+// Clients that are connected over TCP are let go, and connect again.
+func (s *Server) Suspend() bool {
+	if s.forwards.Load() > 0 {
+		return false
+	}
+	select {
+	case on := <-s.sockets:
+		s.suspended.Store(true)
+		past := time.Unix(1, 0)
+		_ = on.udp.SetReadDeadline(past) // closed sockets end Serve as well
+		_ = on.tcp.SetDeadline(past)
+		return true
+	default:
+		return false
+	}
 }
 
 // answer reads a message into q and answers it, in the memory of buffer if that is large enough. No answer says what is to be

@@ -45,7 +45,7 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, running *sync
 	all := conns{open: make(map[*conn]struct{})}
 	for {
 		c, err := l.AcceptTCP()
-		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
+		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil || s.suspended.Load() {
 			all.closeAll()
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync/atomic"
 )
 
 // Protocol is a transport protocol by its name.
@@ -46,7 +47,12 @@ type Held struct {
 	Port Port // with the HostPort that was taken, and no range
 	// Files are the sockets: IPv4's, then IPv6's, whichever of the two the port has.
 	Files []*os.File
+
+	clients atomic.Int32 // TCP connections and UDP flows that Serve relays
 }
+
+// Busy tells whether Serve relays something for the port now, which would break if it ended.
+func (h *Held) Busy() bool { return h.clients.Load() > 0 }
 
 // Close gives the port back, once no other process has its sockets. Serve must have ended.
 func (h *Held) Close() error {

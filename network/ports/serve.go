@@ -98,12 +98,12 @@ func (p *proxy) listen(fd int, f Forward) error {
 	at := addrPort(local)
 	target := f.target(at.Addr())
 	if f.Held.Port.Protocol == TCP {
-		return p.watch(fd, func() { p.accept(fd, target) })
+		return p.watch(fd, func() { p.accept(fd, f.Held, target) })
 	}
 	if p.buffer == nil {
 		p.buffer, p.oob = make([]byte, maxDatagram), make([]byte, 128)
 	}
-	return p.watch(fd, func() { p.receive(fd, target) })
+	return p.watch(fd, func() { p.receive(fd, f.Held, target) })
 }
 
 // target returns the target for clients of the family of an address.
@@ -190,6 +190,7 @@ func (p *proxy) setDeadline() error {
 func (p *proxy) close() {
 	p.relays.Wait()
 	for _, f := range p.flows {
+		f.held.clients.Add(-1)
 		unix.Close(f.fd)
 	}
 	for _, f := range []*os.File{p.events, p.spare} {
@@ -200,7 +201,7 @@ func (p *proxy) close() {
 }
 
 // accept takes one connection off a listening socket.
-func (p *proxy) accept(fd int, target netip.AddrPort) {
+func (p *proxy) accept(fd int, held *Held, target netip.AddrPort) {
 	client, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 		p.refuse(fd)
@@ -217,7 +218,11 @@ func (p *proxy) accept(fd int, target netip.AddrPort) {
 	if err != nil {
 		return
 	}
-	p.relays.Go(func() { relay(p.ctx, conn.(*net.TCPConn), target) })
+	held.clients.Add(1)
+	p.relays.Go(func() {
+		defer held.clients.Add(-1)
+		relay(p.ctx, conn.(*net.TCPConn), target)
+	})
 }
 
 // refuse resets one connection when there is no descriptor left to accept it with: else it would wait in the queue for

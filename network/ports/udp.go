@@ -30,11 +30,12 @@ type flowKey struct {
 // flow is a client's socket to the container, by which answers are known.
 type flow struct {
 	fd   int
+	held *Held // the port that it came through
 	used time.Time
 }
 
 // receive passes a datagram of a client on to the target.
-func (p *proxy) receive(fd int, target netip.AddrPort) {
+func (p *proxy) receive(fd int, held *Held, target netip.AddrPort) {
 	n, oobn, _, from, err := unix.Recvmsg(fd, p.buffer, p.oob, unix.MSG_DONTWAIT)
 	if err != nil {
 		return // an error that ICMP reported for an answer, or nothing there after all
@@ -42,7 +43,7 @@ func (p *proxy) receive(fd int, target netip.AddrPort) {
 	key := flowKey{socket: fd, client: addrPort(from), local: localAddress(p.oob[:oobn])}
 	f := p.flows[key]
 	if f == nil {
-		if f, err = p.open(key, target); err != nil {
+		if f, err = p.open(key, held, target); err != nil {
 			return // dropped, as the network may do
 		}
 	}
@@ -51,7 +52,7 @@ func (p *proxy) receive(fd int, target netip.AddrPort) {
 }
 
 // open makes a flow.
-func (p *proxy) open(key flowKey, target netip.AddrPort) (*flow, error) {
+func (p *proxy) open(key flowKey, held *Held, target netip.AddrPort) (*flow, error) {
 	if len(p.flows) >= maxFlows {
 		p.evict()
 	}
@@ -67,12 +68,13 @@ func (p *proxy) open(key flowKey, target netip.AddrPort) (*flow, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("connect", err)
 	}
-	f := &flow{fd: fd}
+	f := &flow{fd: fd, held: held}
 	if err := p.watch(fd, func() { p.answer(key, f) }); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
 	p.flows[key] = f
+	held.clients.Add(1)
 	return f, nil
 }
 
@@ -117,6 +119,7 @@ func (p *proxy) evict() {
 func (p *proxy) end(key flowKey) {
 	f := p.flows[key]
 	delete(p.flows, key)
+	f.held.clients.Add(-1)
 	p.unwatch(f.fd)
 	unix.Close(f.fd)
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -181,14 +183,26 @@ func (c *Conn) Receive() (Kind, []byte, error) {
 	return Kind(c.in[0]), c.in[1:n], nil
 }
 
+// SetReadDeadline ends a Receive that waits, with os.ErrDeadlineExceeded and without losing a frame.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.c.SetReadDeadline(t) }
+
 // CloseWrite tells the other side that nothing more comes.
 func (c *Conn) CloseWrite() error { return c.c.CloseWrite() }
 
 // Close ends the connection.
 func (c *Conn) Close() error { return c.c.Close() }
 
-// File returns a duplicate of the descriptor, to pass on.
-func (c *Conn) File() (*os.File, error) { return c.c.File() }
+// FD returns the descriptor's number; it stays the connection's.
+func (c *Conn) FD() int {
+	fd := -1
+	if raw, err := c.c.SyscallConn(); err == nil {
+		_ = raw.Control(func(n uintptr) { fd = int(n) })
+	}
+	return fd
+}
+
+// SyscallConn gives access to the descriptor, to pass on.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.c.SyscallConn() }
 
 func encodeSize(s Size) []byte {
 	b := binary.LittleEndian.AppendUint16(nil, s.Width)

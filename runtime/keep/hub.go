@@ -88,6 +88,9 @@ func (h *hub) exit(code int) {
 	}
 }
 
+// attached counts those who have or may send something: all but holders.
+func (h *hub) attached() int { return len(h.all()) - h.holders() }
+
 // holders counts those who keep the sandbox.
 func (h *hub) holders() int {
 	n := 0

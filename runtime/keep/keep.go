@@ -1,27 +1,27 @@
 package keep
 
 import (
-	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
+	"time"
 
 	"ctr/runtime/attach"
 )
-
-// Service is something that is served from its descriptors until ctx ends: names, a published port.
-type Service func(ctx context.Context) error
 
 // Keeper is what stays the same over all runs of a container: who is attached, who uses its sandbox, what is served in it.
 type Keeper struct {
 	hub      *hub
 	listener *net.UnixListener
 	orders   chan Order
+	loops    sync.WaitGroup // that take and serve clients
 
-	mu      sync.Mutex
-	program *Program // nil between runs
-	stop    context.CancelFunc
+	mu       sync.Mutex
+	program  *Program // nil between runs
+	services *serving // nil: none
 }
 
 // Order is what a client wants of the monitor itself.
@@ -31,37 +31,56 @@ type Order struct {
 }
 
 // Started tells the client that the container runs; it is attached from before the program's first byte of output.
-func (o Order) Started(answer []byte) { o.conn.Send(attach.Started, answer) } //nolint:errcheck // it may have gone
+func (o Order) Started(answer []byte) { _ = o.conn.Send(attach.Started, answer) }
 
 // Failed tells the client why it does not, and lets it go.
 func (o Order) Failed(answer []byte) {
-	o.conn.Send(attach.Failed, answer) //nolint:errcheck // it may have gone
+	_ = o.conn.Send(attach.Failed, answer)
 	o.conn.Close()
 }
 
 // New takes clients from the listener, which it owns from then on.
 func New(listener *net.UnixListener) *Keeper {
-	k := &Keeper{hub: newHub(), listener: listener, orders: make(chan Order), stop: func() {}}
-	go k.accept()
+	k := newKeeper(listener)
+	k.loops.Go(k.accept)
 	return k
 }
 
-// Serve starts services. They end with StopServices.
-func (k *Keeper) Serve(services []Service) {
-	ctx, stop := context.WithCancel(context.Background())
-	k.stop = stop
-	for _, s := range services {
-		go s(ctx) //nolint:errcheck // a service that ends is as good as one whose descriptor is closed
+func newKeeper(listener *net.UnixListener) *Keeper {
+	return &Keeper{hub: newHub(), listener: listener, orders: make(chan Order)}
+}
+
+// Serve starts services, which the keeper owns from then on. They end with StopServices.
+func (k *Keeper) Serve(s Services) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.services = s.serve()
+}
+
+// Services returns what is served.
+func (k *Keeper) Services() Services {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.services == nil {
+		return Services{}
 	}
+	return k.services.Services
 }
 
 // StopServices ends them.
-func (k *Keeper) StopServices() { k.stop() }
+func (k *Keeper) StopServices() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.services != nil {
+		k.services.end()
+		k.services = nil
+	}
+}
 
 // Orders is where clients' orders come from. Who does not receive them makes the clients wait.
 func (k *Keeper) Orders() <-chan Order { return k.orders }
 
-// Held tells whether another container uses the sandbox, and Released is closed as soon as none does.
+// Held tells whether another container uses the sandbox.
 func (k *Keeper) Held() bool { return k.hub.holders() > 0 }
 
 // Released returns a channel that is closed as soon as no other container uses the sandbox.
@@ -79,7 +98,7 @@ func (k *Keeper) Exit(code int) { k.hub.exit(code) }
 
 // Close takes no more clients, and ends the services.
 func (k *Keeper) Close() {
-	k.stop()
+	k.StopServices()
 	k.listener.Close()
 }
 
@@ -93,14 +112,19 @@ func (k *Keeper) accept() {
 	}
 }
 
+// greetTimeout is how long a client may take to say what it wants.
+const greetTimeout = 10 * time.Second
+
 // Greet reads what a client wants, and serves it from then on. It returns when the client's wish is known, so that what comes
 // after cannot miss it.
 func (k *Keeper) Greet(conn *attach.Conn) error {
+	_ = conn.SetReadDeadline(time.Now().Add(greetTimeout))
 	kind, payload, err := conn.Receive()
 	if err != nil {
 		conn.Close()
 		return fmt.Errorf("greet client: %w", err)
 	}
+	_ = conn.SetReadDeadline(time.Time{})
 	c := &client{conn: conn}
 	if err := json.Unmarshal(payload, &c.want); kind != attach.Hello || err != nil {
 		conn.Close()
@@ -110,40 +134,28 @@ func (k *Keeper) Greet(conn *attach.Conn) error {
 	if c.want.Start || c.want.Leave {
 		k.orders <- Order{Request: c.want, conn: conn}
 	}
-	go k.serve(c)
+	k.loops.Go(func() { k.serve(c) })
 	return nil
 }
 
+// serve takes a client's frames until it leaves, or the keeper is suspended.
 func (k *Keeper) serve(c *client) {
-	defer func() {
-		k.hub.remove(c)
-		c.conn.Close()
-		if p := k.running(); p != nil && c.want.Stdin && p.StdinOnce {
-			p.stdin.close()
-		}
-	}()
 	for {
 		kind, payload, err := c.conn.Receive()
-		if err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
 		p := k.running()
-		if p == nil {
-			continue
-		}
-		switch kind {
-		case attach.Stdin:
-			if c.want.Stdin {
-				p.stdin.write(payload)
-			}
-		case attach.StdinEOF:
-			if c.want.Stdin && p.StdinOnce {
+		if err != nil {
+			k.hub.remove(c)
+			c.conn.Close()
+			if p != nil && c.want.Stdin && p.StdinOnce {
 				p.stdin.close()
 			}
-		case attach.Resize:
-			if size, ok := attach.DecodeSize(payload); ok && p.Pty != nil {
-				attach.SetSize(p.Pty, size) //nolint:errcheck // the program has gone
-			}
+			return
+		}
+		if p != nil {
+			p.take(c, kind, payload)
 		}
 	}
 }

@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ctr/internal/proc"
 	"ctr/runtime/attach"
-	"ctr/runtime/logs"
 )
 
-// newKeeper returns a keeper and the path of its socket.
-func newKeeper(t *testing.T) (*Keeper, string) {
+// testKeeper returns a keeper and the path of its socket.
+func testKeeper(t *testing.T) (*Keeper, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "attach.sock")
 	l, err := attach.Listen(path)
@@ -58,24 +59,24 @@ func runProgram(t *testing.T, k *Keeper, p *Program, script string) *Program {
 		s.theirs(theirs)
 		defer theirs.Close()
 	}
-	var err error
-	if p.Log, err = logs.Open(filepath.Join(t.TempDir(), "log"), logs.Options{}); err != nil {
-		t.Fatal(err)
-	}
+	p.Log.Path = filepath.Join(t.TempDir(), "log")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if p.Init, err = proc.Of(cmd.Process.Pid); err != nil {
+	p.Init = proc.ID{PID: cmd.Process.Pid} // it may have ended already
+	if err := k.Run(p); err != nil {
 		t.Fatal(err)
 	}
-	k.Run(p)
 	return p
 }
 
 // finish does what a monitor does at the end. It may run beside the test.
 func finish(t *testing.T, k *Keeper, p *Program) int {
 	t.Helper()
-	code, err := p.Wait()
+	if err := p.Wait(); err != nil {
+		t.Error(err)
+	}
+	code, err := p.Reap()
 	if err != nil {
 		t.Error(err)
 	}
@@ -113,7 +114,7 @@ func waitClients(t *testing.T, k *Keeper, n int) {
 
 func TestNoByteOfOutputIsLostToASlowReader(t *testing.T) {
 	const size = 4 << 20
-	k, path := newKeeper(t)
+	k, path := testKeeper(t)
 	r, w := io.Pipe()
 	c := attachTo(t, path, attach.Streams{Stdout: w})
 	waitClients(t, k, 1)
@@ -141,7 +142,7 @@ func TestNoByteOfOutputIsLostToASlowReader(t *testing.T) {
 }
 
 func TestAllClientsSeeTheOutput(t *testing.T) {
-	k, path := newKeeper(t)
+	k, path := testKeeper(t)
 	var outs [3]bytes.Buffer
 	var clients [3]*attach.Client
 	for i := range clients {
@@ -160,7 +161,7 @@ func TestAllClientsSeeTheOutput(t *testing.T) {
 }
 
 func TestStdinEndsWithItsFirstClient(t *testing.T) {
-	k, path := newKeeper(t)
+	k, path := testKeeper(t)
 	var out bytes.Buffer
 	c := attachTo(t, path, attach.Streams{Stdin: strings.NewReader("a\nb\n"), Stdout: &out})
 	waitClients(t, k, 1)
@@ -175,7 +176,7 @@ func TestStdinEndsWithItsFirstClient(t *testing.T) {
 }
 
 func TestDetachedClientLeavesTheProgramAlone(t *testing.T) {
-	k, path := newKeeper(t)
+	k, path := testKeeper(t)
 	typed, keys := io.Pipe()
 	c := attachTo(t, path, attach.Streams{Stdin: typed, Stdout: io.Discard, DetachKeys: []byte{16, 17}})
 	waitClients(t, k, 1)
@@ -185,10 +186,7 @@ func TestDetachedClientLeavesTheProgramAlone(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	waitClients(t, k, 0)
-	if !p.Init.Alive() {
-		t.Error("the program has ended")
-	}
-	if err := p.Init.Signal(9); err != nil {
+	if err := unix.Kill(p.Init.PID, unix.SIGKILL); err != nil { // it is there, since nobody has reaped it
 		t.Fatal(err)
 	}
 	if code := finish(t, k, p); code != 137 {
@@ -197,7 +195,7 @@ func TestDetachedClientLeavesTheProgramAlone(t *testing.T) {
 }
 
 func TestHolderKeepsTheSandbox(t *testing.T) {
-	k, path := newKeeper(t)
+	k, path := testKeeper(t)
 	conn, err := attach.Dial(path)
 	if err != nil {
 		t.Fatal(err)
@@ -225,7 +223,7 @@ func TestHolderKeepsTheSandbox(t *testing.T) {
 }
 
 func TestOrders(t *testing.T) {
-	k, path := newKeeper(t)
+	k, path := testKeeper(t)
 	conn, err := attach.Dial(path)
 	if err != nil {
 		t.Fatal(err)
@@ -251,7 +249,7 @@ func TestOrders(t *testing.T) {
 }
 
 func TestStrangerIsLetGo(t *testing.T) {
-	k, path := newKeeper(t)
+	k, path := testKeeper(t)
 	conn, err := attach.Dial(path)
 	if err != nil {
 		t.Fatal(err)
@@ -262,5 +260,41 @@ func TestStrangerIsLetGo(t *testing.T) {
 	}
 	if len(k.hub.all()) != 0 {
 		t.Error("a stranger is attached")
+	}
+}
+
+func TestSuspendedKeeperLosesNothing(t *testing.T) {
+	k, path := testKeeper(t)
+	p := runProgram(t, k, &Program{}, "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; sleep 0.05; echo end")
+	suspended := 0
+	for range 20 {
+		state, ok := k.Suspend(true)
+		if !ok {
+			t.Fatal("not suspended although nobody is attached")
+		}
+		if state.Program.Init != p.Init || state.Listener < 0 || state.Program.Stdout < 0 {
+			t.Fatalf("state %+v", state)
+		}
+		suspended++
+		if err := k.Continue(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	c := attachTo(t, path, attach.Streams{Stdout: &out})
+	waitClients(t, k, 1)
+	if _, ok := k.Suspend(true); ok {
+		t.Error("suspended although somebody is attached")
+	}
+	finish(t, k, p)
+	if _, err := c.Wait(); err != nil {
+		t.Error(err)
+	}
+	text, err := os.ReadFile(p.Log.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := bytes.Count(text, []byte("line ")); got != 2000 || !bytes.Contains(text, []byte("end")) {
+		t.Errorf("the log has %d lines, want 2000 and the end", got)
 	}
 }

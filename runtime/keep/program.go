@@ -13,23 +13,30 @@ import (
 	"ctr/runtime/logs"
 )
 
-// Program is one run of a container's program. All files belong to it.
+// Program is one run of a container's program. All files belong to it, and do not block (O_NONBLOCK).
 type Program struct {
 	Init      proc.ID  // a child of this process
 	Stdin     *os.File // the writing end of the program's stdin; nil: it has none
 	Stdout    *os.File // the reading ends; with Pty both nil
 	Stderr    *os.File
-	Pty       *os.File     // the terminal's master; carries stdin and stdout
-	StdinOnce bool         // stdin ends when the first client that had it leaves
-	Log       *logs.Writer // nil: none
+	Pty       *os.File // the terminal's master; carries stdin and stdout
+	StdinOnce bool     // stdin ends when the first client that had it leaves
+	Log       Log
 
 	keeper *Keeper
+	log    *logs.Writer
 	pumps  sync.WaitGroup
 	stdin  stdin
 }
 
+// Log is where a program's output is kept. An empty path: nowhere.
+type Log struct {
+	Path    string       `json:"path,omitempty"`
+	Options logs.Options `json:"options"`
+}
+
 // Run begins to copy what the program prints, and to hand in what clients type.
-func (k *Keeper) Run(p *Program) {
+func (k *Keeper) Run(p *Program) error {
 	p.keeper = k
 	p.stdin.f = p.Stdin
 	if p.Pty != nil {
@@ -38,13 +45,39 @@ func (k *Keeper) Run(p *Program) {
 	k.mu.Lock()
 	k.program = p
 	k.mu.Unlock()
+	return p.begin()
+}
+
+// begin opens the log and starts the pumps.
+func (p *Program) begin() error {
+	if p.Log.Path != "" {
+		var err error
+		if p.log, err = logs.Open(p.Log.Path, p.Log.Options); err != nil {
+			return err
+		}
+	}
 	p.pump(p.Pty, attach.Stdout, logs.Stdout)
 	p.pump(p.Stdout, attach.Stdout, logs.Stdout)
 	p.pump(p.Stderr, attach.Stderr, logs.Stderr)
+	return nil
 }
 
-// Wait waits for the end of the init and returns its exit code; 128 + n if signal n ended it.
-func (p *Program) Wait() (int, error) {
+// Wait returns when the init has ended. It leaves the init to be reaped, so that a successor can wait as well.
+func (p *Program) Wait() error {
+	for {
+		err := unix.Waitid(unix.P_PID, p.Init.PID, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return fmt.Errorf("wait for init: %w", os.NewSyscallError("waitid", err))
+		}
+		return nil
+	}
+}
+
+// Reap lets the init go, once it has ended, and returns its exit code; 128 + n if signal n ended it.
+func (p *Program) Reap() (int, error) {
 	var ws unix.WaitStatus
 	for {
 		_, err := unix.Wait4(p.Init.PID, &ws, 0, nil)
@@ -52,12 +85,11 @@ func (p *Program) Wait() (int, error) {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil:
-			return 0, fmt.Errorf("wait for init: %w", os.NewSyscallError("wait4", err))
+			return 0, fmt.Errorf("reap init: %w", os.NewSyscallError("wait4", err))
 		case ws.Signaled():
 			return 128 + int(ws.Signal()), nil
-		case ws.Exited():
-			return ws.ExitStatus(), nil
 		}
+		return ws.ExitStatus(), nil
 	}
 }
 
@@ -69,18 +101,32 @@ func (p *Program) End() error {
 	p.keeper.program = nil
 	p.keeper.mu.Unlock()
 	p.stdin.close()
-	for _, f := range []*os.File{p.Stdout, p.Stderr, p.Pty} {
-		if f != nil {
-			f.Close()
-		}
+	for _, f := range p.outputs() {
+		f.Close()
 	}
-	if p.Log == nil {
-		return nil
-	}
-	return p.Log.Close()
+	return p.closeLog()
 }
 
-// pump copies one stream to the log and to all clients until it ends. With a terminal the end is EIO (tty_ioctl(4)).
+func (p *Program) closeLog() error {
+	if p.log == nil {
+		return nil
+	}
+	return p.log.Close()
+}
+
+// outputs are the files that pumps read.
+func (p *Program) outputs() []*os.File {
+	var all []*os.File
+	for _, f := range []*os.File{p.Stdout, p.Stderr, p.Pty} {
+		if f != nil {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// pump copies one stream to the log and to all clients until it ends, or the keeper is suspended. With a terminal the end is
+// EIO (tty_ioctl(4)).
 func (p *Program) pump(f *os.File, kind attach.Kind, stream logs.Stream) {
 	if f == nil {
 		return
@@ -90,8 +136,8 @@ func (p *Program) pump(f *os.File, kind attach.Kind, stream logs.Stream) {
 		for {
 			n, err := f.Read(buf)
 			if n > 0 {
-				if p.Log != nil {
-					p.Log.Write(stream, buf[:n]) //nolint:errcheck // a full disk must not stop the program
+				if p.log != nil {
+					_ = p.log.Write(stream, buf[:n]) // a full disk must not stop the program
 				}
 				p.keeper.hub.output(kind, buf[:n])
 			}
@@ -100,6 +146,24 @@ func (p *Program) pump(f *os.File, kind attach.Kind, stream logs.Stream) {
 			}
 		}
 	})
+}
+
+// take does what a client's frame says.
+func (p *Program) take(c *client, kind attach.Kind, payload []byte) {
+	switch kind {
+	case attach.Stdin:
+		if c.want.Stdin {
+			p.stdin.write(payload)
+		}
+	case attach.StdinEOF:
+		if c.want.Stdin && p.StdinOnce {
+			p.stdin.close()
+		}
+	case attach.Resize:
+		if size, ok := attach.DecodeSize(payload); ok && p.Pty != nil {
+			_ = attach.SetSize(p.Pty, size) // the program may have gone
+		}
+	}
 }
 
 // stdin is the program's input, shared by all clients that have it.
@@ -114,7 +178,7 @@ func (s *stdin) write(p []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.f != nil && !s.closed {
-		s.f.Write(p) //nolint:errcheck // a program that closed its stdin does not read what is typed
+		_, _ = s.f.Write(p) // a program that closed its stdin does not read what is typed
 	}
 }
 

@@ -16,6 +16,9 @@ var noProcess proc.ID
 // run used. It goes on past errors and leaves them in the monitor's log; what it could not remove the next command sweeps.
 func (m *monitor) end(r *run, code int, again decision) {
 	state, id := m.in.Containers.RunRoot(), m.c.ID
+	if c, err := m.in.Containers.Load(id); err == nil {
+		m.c = c // it may have been renamed, or its policy changed
+	}
 	oom, err := engine.OOMKilled(state, id)
 	m.note("ask for OOM kills", err)
 	m.note("end processes", engine.Destroy(state, id))

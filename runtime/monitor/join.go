@@ -46,15 +46,28 @@ func nsPath(h *held, mode container.Mode) string {
 	return ""
 }
 
-func (j joins) close() {
+// hold is the connection that keeps another container's sandbox alive, or nil.
+func (j joins) hold() *attach.Conn {
+	if j.net == nil {
+		return nil
+	}
+	return j.net.hold
+}
+
+// closeNamespaces closes what the container's init has entered.
+func (j joins) closeNamespaces() {
 	for _, h := range []*held{j.pid, j.ipc, j.uts, j.net} {
-		if h == nil {
-			continue
+		if h != nil && h.f != nil {
+			h.f.Close()
+			h.f = nil
 		}
-		h.f.Close()
-		if h.hold != nil {
-			h.hold.Close()
-		}
+	}
+}
+
+func (j joins) close() {
+	j.closeNamespaces()
+	if hold := j.hold(); hold != nil {
+		hold.Close()
 	}
 }
 

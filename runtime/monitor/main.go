@@ -27,9 +27,21 @@ func init() { runtime.LockOSThread() }
 // Main runs the monitor and does not return, if this process was started as one; else it does nothing. It comes before any
 // look at the command line.
 func Main() {
-	if len(os.Args) == 4 && os.Args[0] == argv0 {
-		os.Exit(serve(installation.Roots{Data: os.Args[1], Run: os.Args[2]}, os.Args[3]))
+	if len(os.Args) < 4 || os.Args[0] != argv0 {
+		return
 	}
+	takeOverSignals()
+	roots, id := installation.Roots{Data: os.Args[1], Run: os.Args[2]}, os.Args[3]
+	var err error
+	if len(os.Args) == 4 {
+		err = begin(roots, id)
+	} else {
+		err = resume(roots, id, os.Args[4])
+	}
+	if err != nil {
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
 // monitor is the process beside one container.
@@ -41,21 +53,23 @@ type monitor struct {
 	first   *attach.Conn // the first client; nil if there is none, and once the keeper has it
 	order   *keep.Order  // the client that waits for another start
 
+	policy  *policy
 	keeper  *keep.Keeper
 	sandbox *network.Sandbox // stays over runs as long as others use it; nil: none of its own
 }
 
-func serve(roots installation.Roots, id string) int {
-	takeOverSignals()
+// begin is the life of a monitor that Spawn has started.
+func begin(roots installation.Roots, id string) error {
 	m, err := open(roots, id)
 	if err != nil {
-		sendReply(os.NewFile(controlFD, "control"), replyOf(err)) //nolint:errcheck // nobody else to tell
-		return 1
+		return errors.Join(err, sendReply(os.NewFile(controlFD, "control"), replyOf(err)))
 	}
-	if err := m.live(context.Background()); err != nil {
-		return 1
+	m.record = container.Monitor{Monitor: proc.Self()}
+	m.policy = newPolicy(m.c.Spec.Restart)
+	if err := m.listen(); err != nil {
+		return m.refuse(err)
 	}
-	return 0
+	return m.live(nil)
 }
 
 // takeOverSignals makes the process deaf to what is meant for the command that started it, and undoes the caller's umask.
@@ -71,22 +85,30 @@ func open(roots installation.Roots, id string) (*monitor, error) {
 	for fd := controlFD; fd <= clientFD; fd++ {
 		unix.CloseOnExec(fd)
 	}
-	m := &monitor{control: os.NewFile(controlFD, "control")}
+	m, err := openStores(roots, id)
+	if err != nil {
+		return nil, err
+	}
+	m.control = os.NewFile(controlFD, "control")
 	if f, isSocket := inherited(clientFD); isSocket {
-		conn, err := attach.FromFile(f)
-		if err != nil {
+		if m.first, err = attach.FromFile(f); err != nil {
 			return nil, err
 		}
-		m.first = conn
-	}
-	var err error
-	if m.in, err = installation.Open(roots); err != nil {
-		return nil, err
-	}
-	if m.c, err = m.in.Containers.Load(id); err != nil {
-		return nil, err
 	}
 	return m, nil
+}
+
+// openStores opens the installation and the container in it.
+func openStores(roots installation.Roots, id string) (*monitor, error) {
+	in, err := installation.Open(roots)
+	if err != nil {
+		return nil, err
+	}
+	c, err := in.Containers.Load(id)
+	if err != nil {
+		return nil, err
+	}
+	return &monitor{in: in, c: c}, nil
 }
 
 // inherited returns the file with the descriptor, if there is one and it is a socket.
@@ -98,44 +120,50 @@ func inherited(fd int) (*os.File, bool) {
 	return os.NewFile(uintptr(fd), "client"), true
 }
 
-// live is the monitor's life: it runs the container until its policy lets it rest and nobody else needs its sandbox.
-func (m *monitor) live(ctx context.Context) error {
-	m.record = container.Monitor{Monitor: proc.Self()}
-	if err := m.listen(); err != nil {
-		return m.refuse(err)
-	}
-	policy := newPolicy(m.c.Spec.Restart)
+// live is the monitor's life, from a run that goes on, or else from the first start: it runs the container until its policy
+// lets it rest and nobody else needs its sandbox.
+func (m *monitor) live(r *run) error {
 	for {
-		r, err := m.start(ctx)
-		if err != nil {
-			return m.refuse(err)
+		if r == nil {
+			var err error
+			if r, err = m.start(context.Background()); err != nil {
+				return m.refuse(err)
+			}
+			m.answer(reply{Warnings: r.warnings})
 		}
-		m.answer(reply{Warnings: r.warnings})
-		code, err := r.program.Wait()
-		m.note("wait for init", err)
-		again := policy.next(m.c, code, r.began)
+		m.note("wait for init", m.keep(r))
+		code, err := r.program.Reap()
+		m.note("reap init", err)
+		again := m.policy.next(m.c, code, r.began)
 		m.end(r, code, again)
-		switch {
-		case again.restart:
-			m.keeper.Exit(code)
-			if !m.pauseBefore(again) {
-				m.leave(code)
-				return nil
-			}
-			m.record.Restarts++
-		case m.keeper.Held():
-			m.keeper.Exit(code)
-			if !m.linger() {
-				m.leave(code)
-				return nil
-			}
-			policy = newPolicy(m.c.Spec.Restart)
-			m.note("start again", m.c.ForgetStop())
-		default:
+		if !m.rest(code, again) {
 			m.leave(code)
 			return nil
 		}
+		r = nil
 	}
+}
+
+// rest waits between two runs. It tells whether there is another one.
+func (m *monitor) rest(code int, again decision) bool {
+	switch {
+	case again.restart:
+		m.keeper.Exit(code)
+		if !m.pauseBefore(again) {
+			return false
+		}
+		m.record.Restarts++
+		return true
+	case m.keeper.Held():
+		m.keeper.Exit(code)
+		if !m.linger() {
+			return false
+		}
+		m.policy = newPolicy(m.c.Spec.Restart)
+		m.note("start again", m.c.ForgetStop())
+		return true
+	}
+	return false
 }
 
 // listen makes the run folder and takes clients.

@@ -19,8 +19,13 @@ const (
 // policy decides whether a container that has ended is started again.
 type policy struct {
 	container.RestartPolicy
-	delay    time.Duration
-	restarts int
+	policyState
+}
+
+// policyState is what it remembers.
+type policyState struct {
+	Delay    time.Duration `json:"delay,omitempty"`
+	Restarts int           `json:"restarts,omitempty"`
 }
 
 // decision is what it decided.
@@ -39,20 +44,20 @@ func (p *policy) next(c *container.Container, code int, began time.Time) decisio
 	switch p.Name {
 	case "always", "unless-stopped":
 	case "on-failure":
-		if code == 0 || (p.MaxRetries > 0 && p.restarts >= p.MaxRetries) {
+		if code == 0 || (p.MaxRetries > 0 && p.Restarts >= p.MaxRetries) {
 			return decision{}
 		}
 	default:
 		return decision{}
 	}
-	p.restarts++
+	p.Restarts++
 	switch {
-	case p.delay == 0 || time.Since(began) >= goodRun:
-		p.delay = firstDelay
+	case p.Delay == 0 || time.Since(began) >= goodRun:
+		p.Delay = firstDelay
 	default:
-		p.delay = min(2*p.delay, maxDelay)
+		p.Delay = min(2*p.Delay, maxDelay)
 	}
-	return decision{restart: true, delay: p.delay}
+	return decision{restart: true, delay: p.Delay}
 }
 
 // pauseBefore waits out the delay. It tells whether to go on: not if the user stops the container meanwhile.

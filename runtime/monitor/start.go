@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"ctr/network"
-	"ctr/network/dns"
-	"ctr/network/ports"
 	"ctr/rootfs"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
@@ -86,7 +84,9 @@ func (r *run) network(ctx context.Context) error {
 	if r.m.sandbox, err = r.m.in.Networks.Setup(ctx, spec, r.m.record.Monitor); err != nil {
 		return err
 	}
-	r.m.keeper.Serve(services(r.m.sandbox))
+	if s := r.m.sandbox; s.NetNS != nil {
+		r.m.keeper.Serve(keep.Services{NetNS: s.NetNS, DNS: s.DNS, UDP: s.DNSUDP, TCP: s.DNSTCP, Forwards: s.Forwards()})
+	}
 	return nil
 }
 
@@ -147,7 +147,7 @@ func (r *run) release() error {
 		}
 		r.warnings = append(r.warnings, m.sandbox.Warnings...)
 	}
-	if err := r.keep(); err != nil {
+	if err := r.hand(); err != nil {
 		return err
 	}
 	r.began = time.Now()
@@ -158,37 +158,21 @@ func (r *run) release() error {
 	if err := m.c.WriteMonitor(m.record); err != nil {
 		return err
 	}
+	r.joins.closeNamespaces()
 	return r.created.Release()
 }
 
-// keep hands the program's streams to the keeper.
-func (r *run) keep() error {
+// hand hands the program's streams to the keeper.
+func (r *run) hand() error {
 	c := r.m.c
 	p := &keep.Program{Init: r.created.Init(), StdinOnce: c.StdinOnce, Pty: r.created.Pty()}
 	r.streams.closeProgramEnds()
 	p.Stdin, p.Stdout, p.Stderr = r.streams.stdin, r.streams.stdout, r.streams.stderr
 	if c.Log.Driver != "none" {
-		var err error
-		if p.Log, err = logs.Open(c.LogPath(), logs.Options{MaxSize: c.Log.MaxSize, MaxFile: c.Log.MaxFile}); err != nil {
-			return err
-		}
+		p.Log = keep.Log{Path: c.LogPath(), Options: logs.Options{MaxSize: c.Log.MaxSize, MaxFile: c.Log.MaxFile}}
 	}
 	r.program = p
-	r.m.keeper.Run(p)
-	return nil
-}
-
-// services are what a sandbox has its keeper serve: the resolver, and the proxy of the published ports.
-func services(s *network.Sandbox) []keep.Service {
-	var all []keep.Service
-	if s.DNS != nil {
-		server := dns.New(*s.DNS, s.NetNS)
-		all = append(all, func(ctx context.Context) error { return server.Serve(ctx, s.DNSUDP, s.DNSTCP) })
-	}
-	if forwards := s.Forwards(); len(forwards) > 0 {
-		all = append(all, func(ctx context.Context) error { return ports.Serve(ctx, forwards...) })
-	}
-	return all
+	return r.m.keeper.Run(p)
 }
 
 // undo takes back what a start has made so far, but for the sandbox, which is the monitor's.
