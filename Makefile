@@ -24,6 +24,7 @@ ldflags   = -s -w -linkmode external -extldflags "-static" -X main.version=$(VER
 
 build: ## build bin/ctr, one static binary
 	@hack/setup build
+	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w' -o runtime/keep/embedded/program/keeper ./runtime/keep/keeper
 	CGO_ENABLED=1 $(GO) build $(goflags) -ldflags '$(ldflags)' -o bin/ctr ./cmd/ctr
 
 unit: ## run the tests that need neither root nor images
