@@ -120,10 +120,14 @@ func (n *Networks) Teardown(record string) error {
 	}
 	var errs []error
 	for _, e := range r.Endpoints {
-		errs = append(errs, n.release(r, e))
+		errs = append(errs, n.unname(r, e))
 	}
 	if rules := r.rules(); len(rules) > 0 {
 		errs = append(errs, n.firewall.RemovePorts(rules))
+	}
+	// The leases go last: whoever has an address next is to get nothing that was meant for this container.
+	for _, e := range r.Endpoints {
+		errs = append(errs, n.release(r, e))
 	}
 	for _, name := range r.netnsNames() {
 		path := filepath.Join(n.config.NetnsDir, name)
@@ -137,19 +141,32 @@ func (n *Networks) Teardown(record string) error {
 	return removeFile(record)
 }
 
-// release takes an endpoint's names and addresses away.
+// unname takes an endpoint's names away.
+func (n *Networks) unname(r *Record, e Endpoint) error {
+	if len(e.DNSNames) == 0 {
+		return nil
+	}
+	zone := n.zone(e.Network)
+	var errs []error
+	for _, p := range e.prefixes() {
+		for _, name := range e.DNSNames {
+			errs = append(errs, zone.Remove(name, p.Addr(), r.Spec.ID))
+		}
+		errs = append(errs, zone.RemoveReverse(p.Addr(), r.Spec.ID))
+	}
+	return errors.Join(errs...)
+}
+
+// release gives an endpoint's addresses back.
 func (n *Networks) release(r *Record, e Endpoint) error {
-	zone, leases := n.zone(e.Network), n.leases(e.Network)
+	leases := n.leases(e.Network)
 	if len(e.prefixes()) == 0 {
 		// Setup was killed between the lease and its record.
 		return leases.ReleaseAll(r.Spec.ID, r.Owner)
 	}
 	var errs []error
 	for _, p := range e.prefixes() {
-		for _, name := range e.DNSNames {
-			errs = append(errs, zone.Remove(name, p.Addr(), r.Spec.ID))
-		}
-		errs = append(errs, zone.RemoveReverse(p.Addr(), r.Spec.ID), leases.Release(p.Addr(), r.Spec.ID, r.Owner))
+		errs = append(errs, leases.Release(p.Addr(), r.Spec.ID, r.Owner))
 	}
 	return errors.Join(errs...)
 }
