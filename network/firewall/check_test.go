@@ -26,8 +26,10 @@ func TestCheckAndRepair(t *testing.T) {
 		{"add element inet ctr published4 { udp . 9 : 172.17.0.9 . 9 }", "set published4 has port 9/udp, which belongs to no network or port"},
 		{"add element inet ctr bridges { eth0 }", "set bridges has eth0, which belongs to no network or port"},
 		{"add element inet ctr guarded4 { 10.0.0.0/8 }", "set guarded4 has what begins at 10.0.0.0, which belongs to no network or port"},
-		{"add table inet f; add chain inet f fw { type filter hook forward priority 0; policy drop; }",
-			`chain "fw" of table inet "f" drops what comes from or goes to ctr0`},
+		{
+			"add table inet f; add chain inet f fw { type filter hook forward priority 0; policy drop; }",
+			`chain "fw" of table inet "f" drops what comes from or goes to ctr0`,
+		},
 	}
 	networks := []firewall.Network{bridge4, bridge46}
 	published := []firewall.Port{port("tcp", "", 8080, web4, 80), port("udp", "10.1.2.3", 53, web4, 53)}

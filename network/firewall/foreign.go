@@ -57,11 +57,9 @@ func (s *session) foreignChains() ([]*nftables.Chain, error) {
 		return nil, fmt.Errorf("list chains: %w", err)
 	}
 	return slices.DeleteFunc(chains, func(c *nftables.Chain) bool {
-		switch c.Table.Family {
-		case nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet:
-			return c.Table.Name == s.table.Name
-		}
-		return true
+		family := c.Table.Family
+		routes := family == nftables.TableFamilyIPv4 || family == nftables.TableFamilyIPv6 || family == nftables.TableFamilyINet
+		return !routes || c.Table.Name == s.table.Name
 	}), nil
 }
 
@@ -131,13 +129,13 @@ func jumpsTo(r *nftables.Rule, chain string) bool {
 	})
 }
 
-// marks returns the two rules for a bridge: "iifname BRIDGE accept" and "oifname BRIDGE accept". The counter is what
-// iptables puts into each of its rules: it lists and saves ours like its own.
-func marks(bridge string) []statement {
+// marks returns the two rules for a bridge, by their direction: "iifname BRIDGE accept" and "oifname BRIDGE accept". The
+// counter is what iptables puts into each of its rules: it lists and saves ours like its own.
+func marks(bridge string) map[expr.MetaKey]statement {
 	count := statement{&expr.Counter{}}
-	return []statement{
-		slices.Concat(is(iifname, ifname(bridge)), count, accept()),
-		slices.Concat(is(oifname, ifname(bridge)), count, accept()),
+	return map[expr.MetaKey]statement{
+		expr.MetaKeyIIFNAME: slices.Concat(is(iifname, ifname(bridge)), count, accept()),
+		expr.MetaKeyOIFNAME: slices.Concat(is(oifname, ifname(bridge)), count, accept()),
 	}
 }
 
@@ -165,8 +163,7 @@ func (f *Firewall) marked(r *nftables.Rule) (bridge string, direction expr.MetaK
 // missing returns the marks that a gate lacks for a bridge.
 func (f *Firewall) missing(g gate, bridge string) []statement {
 	var list []statement
-	for _, m := range marks(bridge) {
-		key := m[0].(*expr.Meta).Key
+	for key, m := range marks(bridge) {
 		if !slices.ContainsFunc(g.have, func(r *nftables.Rule) bool {
 			b, k, ok := f.marked(r)
 			return ok && b == bridge && k == key
@@ -246,7 +243,7 @@ func (f *Firewall) legacyTables() []string {
 			if err != nil {
 				continue // no module, no rules
 			}
-			for _, table := range strings.Fields(string(text)) {
+			for table := range strings.FieldsSeq(string(text)) {
 				if table == "filter" {
 					found = append(found, strings.TrimSuffix(file, "_tables_names")+"tables "+table)
 				}

@@ -218,10 +218,15 @@ func (p *proxy) accept(fd int, held *Held, target netip.AddrPort) {
 	if err != nil {
 		return
 	}
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		conn.Close()
+		return
+	}
 	held.clients.Add(1)
 	p.relays.Go(func() {
 		defer held.clients.Add(-1)
-		relay(p.ctx, conn.(*net.TCPConn), target)
+		relay(p.ctx, tcp, target)
 	})
 }
 

@@ -18,13 +18,12 @@ func relay(ctx context.Context, client *net.TCPConn, target netip.AddrPort) {
 	defer client.Close()
 	_ = client.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true}) // for clients that vanish
 	dialer := net.Dialer{Timeout: connectTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", target.String())
+	server, err := dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, target)
 	if err != nil {
 		reset(client)
 		return
 	}
 	_ = client.SetLinger(-1) // from now on it ends as the server ends it
-	server := conn.(*net.TCPConn)
 	defer server.Close()
 	stop := context.AfterFunc(ctx, func() { reset(client); reset(server) })
 	defer stop()
