@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -129,9 +130,9 @@ func modeOf(dir int, base string) (uint32, error) {
 // copyAttributes gives a folder of the upper one the owner and the mode that the topmost layer has for it: the upper
 // folder's are what is seen.
 func copyAttributes(r *inroot.Root, name string, lower []string) error {
-	for i := len(lower) - 1; i >= 0; i-- {
+	for _, layer := range slices.Backward(lower) {
 		var st unix.Stat_t
-		err := unix.Lstat(path.Join(lower[i], name), &st) // one component below a folder of ours
+		err := unix.Lstat(path.Join(layer, name), &st) // one component below a folder of ours
 		if err != nil {
 			continue
 		}

@@ -130,7 +130,7 @@ func TestWhiteouts(t *testing.T) {
 		for name, c := range cases {
 			t.Run(name, func(t *testing.T) {
 				want := maps.Clone(whole)
-				for _, gone := range strings.Fields(c.remove) {
+				for gone := range strings.FieldsSeq(c.remove) {
 					maps.DeleteFunc(want, func(name, _ string) bool { return name == gone || strings.HasPrefix(name, gone+"/") })
 				}
 				maps.Copy(want, c.add)

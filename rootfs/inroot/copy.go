@@ -64,7 +64,7 @@ func (c *copier) entry(src, dst *os.File, base, name string, depth int) error {
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return c.subdir(src, dst, base, name, depth)
 	}
-	key := inode{uint64(st.Dev), st.Ino}
+	key := inode{st.Dev, st.Ino}
 	if first, ok := c.links[key]; ok {
 		return c.link(first, dst, base)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -59,7 +60,7 @@ func (u *unpacker) setDirTime(name string, t dirTimes) error {
 	defer parent.Close()
 	var st unix.Stat_t
 	if err := unix.Fstatat(int(parent.Fd()), base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || st.Ino != t.ino {
-		return nil //nolint:nilerr // replaced
+		return nil // replaced
 	}
 	return unix.UtimesNanoAt(int(parent.Fd()), base, []unix.Timespec{t.atime, t.mtime}, unix.AT_SYMLINK_NOFOLLOW)
 }
@@ -99,8 +100,8 @@ func (u *unpacker) inheritAttributes(parent *os.File, base string) error {
 	if err != nil {
 		return err
 	}
-	for i := len(u.options.Lower) - 1; i >= 0; i-- {
-		st, err := statBelow(u.options.Lower[i], name)
+	for _, layer := range slices.Backward(u.options.Lower) {
+		st, err := statBelow(layer, name)
 		if err != nil {
 			continue
 		}

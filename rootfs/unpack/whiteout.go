@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -91,8 +92,8 @@ func (u *unpacker) isMerged(name string) bool {
 	if _, ends := foldersOn(u.root, name); ends {
 		return false
 	}
-	for i := len(u.options.Lower) - 1; i >= 0; i-- {
-		layer, err := inroot.Open(u.options.Lower[i])
+	for _, lower := range slices.Backward(u.options.Lower) {
+		layer, err := inroot.Open(lower)
 		if err != nil {
 			continue
 		}

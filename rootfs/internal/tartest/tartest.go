@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,9 +57,7 @@ func Node(kind byte, name string, major, minor int64) Entry {
 // Xattr adds an extended attribute.
 func (e Entry) Xattr(name, value string) Entry {
 	records := map[string]string{"SCHILY.xattr." + name: value}
-	for k, v := range e.PAXRecords {
-		records[k] = v
-	}
+	maps.Copy(records, e.PAXRecords)
 	e.PAXRecords = records
 	return e
 }
