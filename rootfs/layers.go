@@ -99,9 +99,7 @@ func (l *Layers) Unpack(ctx context.Context, chainID string, archive io.Reader, 
 	if l.Has(name) {
 		return nil
 	}
-	if err := l.Sweep(); err != nil {
-		return fmt.Errorf("unpack layer: %w", err)
-	}
+	_ = l.Sweep() // what cannot be removed is no reason not to make another layer; the next one tries again
 	if err := l.unpack(ctx, name, archive, lower); err != nil {
 		return fmt.Errorf("unpack layer %.12s: %w", name, diskFull(l.dir, err))
 	}
