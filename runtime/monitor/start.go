@@ -82,7 +82,7 @@ func (r *run) network(ctx context.Context) error {
 	}
 	var err error
 	if r.m.sandbox, err = r.m.in.Networks.Setup(ctx, spec, r.m.record.Monitor); err != nil {
-		return err
+		return r.m.nameHolder(err)
 	}
 	if s := r.m.sandbox; s.NetNS != nil {
 		r.m.keeper.Serve(keep.Services{NetNS: s.NetNS, DNS: s.DNS, UDP: s.DNSUDP, TCP: s.DNSTCP, Forwards: s.Forwards()})
