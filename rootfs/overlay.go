@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -64,8 +65,8 @@ type overlayDirs struct {
 }
 
 func (o Overlay) open() (dirs overlayDirs, err error) {
-	for i := len(o.Lower) - 1; i >= 0; i-- {
-		d, err := openOverlayDir(o.Lower[i])
+	for _, layer := range slices.Backward(o.Lower) {
+		d, err := openOverlayDir(layer)
 		if err != nil {
 			return dirs, err
 		}
