@@ -128,8 +128,8 @@ func TestLimitsBite(t *testing.T) {
 			t.Errorf("pids: got %+v", r)
 		}
 
-		c = b.config("dd", "if=/dev/zero", "of=/dev/shm/x", "bs=1M", "count=40")
-		c.Spec.Resources.Memory = 16 << 20
+		c = b.config("dd", "if=/dev/zero", "of=/dev/shm/x", "bs=1M", "count=100")
+		c.Spec.Resources.Memory = 64 << 20 // the init needs some too
 		x, err := b.create(c, Stdio{})
 		if err != nil {
 			t.Fatal(err)
