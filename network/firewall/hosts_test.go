@@ -49,6 +49,9 @@ func (n node) sysctl(t testing.TB, name, value string) {
 	}))
 }
 
+// heard is what UDP servers heard, "NODE CLIENT", also where the answer was lost. Each test has a process of its own.
+var heard sync.Map
+
 // serve answers on a TCP and a UDP port of all addresses with the node's name and the client's address.
 func (n node) serve(t testing.TB, port int) {
 	t.Helper()
@@ -80,6 +83,7 @@ func (n node) serve(t testing.TB, port int) {
 				if err != nil {
 					return
 				}
+				heard.Store(n.name+" "+address(from), true)
 				_, _ = u.WriteTo([]byte(n.name+" "+address(from)), from)
 			}
 		}()

@@ -134,7 +134,8 @@ func TestNetworksAreIsolated(t *testing.T) {
 		y := l.container(t, "br-noicc", "y", "172.20.0.3/16")
 		d := l.container(t, "br-internal", "d", "172.19.0.2/16", "fd00:19::2/64")
 		e := l.container(t, "br-internal", "e", "172.19.0.3/16", "fd00:19::3/64")
-		l.publish(t, port("tcp", "", 8080, netip.MustParseAddr("172.17.0.2"), 80), port("tcp", "", 8081, netip.MustParseAddr("172.20.0.3"), 80))
+		web := netip.MustParseAddr("172.17.0.2")
+		l.publish(t, port("tcp", "", 8080, web, 80), port("udp", "", 5555, web, 80), port("tcp", "", 8081, netip.MustParseAddr("172.20.0.3"), 80))
 
 		containers := map[string]node{"172.17.0.2": a, "172.18.0.2": c, "172.20.0.2": x, "172.19.0.2": d}
 		gateways := map[string]string{"172.17.0.2": "172.17.0.1", "172.18.0.2": "172.18.0.1", "172.20.0.2": "172.20.0.1", "172.19.0.2": "172.19.0.1"}
@@ -185,7 +186,18 @@ func TestNetworksAreIsolated(t *testing.T) {
 			{x, "tcp", "10.1.0.2:80", "lan-a 10.1.0.1"},
 			{x, "tcp", "10.1.0.1:8081", "y 172.20.0.1"},
 			{x, "tcp", "10.1.0.1:8080", "a 172.17.0.1"},
+			// Not even one way, as far as an answer is not needed.
+			{d, "udp", "10.1.0.1:5555", ""},
+			{d, "udp", "[2001:db8:1::2]:80", ""},
+			{x, "udp", "10.1.0.1:5555", "a 172.17.0.1"},
 		}...))
+		for _, client := range []string{"172.19.0.2", "fd00:19::2"} {
+			for _, server := range []string{"a", "host", "lan-a"} {
+				if _, ok := heard.Load(server + " " + client); ok {
+					t.Errorf("%s heard %s out of an internal network", server, client)
+				}
+			}
+		}
 	})
 }
 
