@@ -89,7 +89,7 @@ func decompress(r io.Reader) (io.ReadCloser, compression, error) {
 	kind := sniff(head)
 	d, err := decompressor(b, kind)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, 0, in.blame(err)
 	}
 	if kind == uncompressed {
 		return d, kind, nil
@@ -119,14 +119,26 @@ func decompressor(r io.Reader, kind compression) (io.ReadCloser, error) {
 
 // counter counts what is read through it.
 type counter struct {
-	r io.Reader
-	n int64
+	r   io.Reader
+	n   int64
+	err error // why nothing more could be read
 }
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		c.err = err
+	}
 	return n, err
+}
+
+// blame tells a stream that is broken from one that could not be read.
+func (c *counter) blame(err error) error {
+	if c.err != nil {
+		return c.err
+	}
+	return fmt.Errorf("%w: decompress: %w", ErrInvalid, err)
 }
 
 // bounded ends a decompressed stream with an error when it is a bomb or broken.
@@ -143,7 +155,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 		return 0, fmt.Errorf("%w: %d compressed bytes grow to more than %d", ErrInvalid, b.in.n, b.out)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = fmt.Errorf("decompress: %w", err)
+		err = b.in.blame(err)
 	}
 	return n, err
 }

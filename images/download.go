@@ -155,7 +155,7 @@ func worthRetrying(err error) bool {
 	switch {
 	case errors.Is(err, ErrInvalid), errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), interrupted(err):
 		return false
-	case errors.Is(err, errAgain), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, errStalled), errors.Is(err, io.EOF):
+	case errors.Is(err, errAgain), errors.Is(err, errBroken), errors.Is(err, errStalled), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return true
 	case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNREFUSED):
 		return true

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -218,15 +219,19 @@ func TestPullKilled(t *testing.T) {
 	pushed := f.pushImage("app", "latest", random(300_000), random(200_000))
 	total := len(pushed.layers[0]) + len(pushed.layers[1])
 	for point := range 50 {
-		child := exec.Command(os.Args[0])
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		child := exec.CommandContext(ctx, os.Args[0])
+		var talk bytes.Buffer
+		child.Stderr = &talk
+		child.Cancel = func() error { return child.Process.Signal(syscall.SIGQUIT) } // it says where it hangs
 		child.Env = append(os.Environ(), pullEnv+"="+s.dir+" "+f.ref("app"))
 		var once sync.Once
-		started := make(chan struct{})
+		started, gone := make(chan struct{}), make(chan struct{})
 		kill := func(r *http.Request) {
 			<-started
 			once.Do(func() { child.Process.Kill() })
 			if r != nil {
-				<-r.Context().Done()
+				<-gone
 			}
 		}
 		var requests, sent atomic.Int64
@@ -252,6 +257,11 @@ func TestPullKilled(t *testing.T) {
 			time.AfterFunc(time.Duration(point-45)*10*time.Millisecond, func() { kill(nil) })
 		}
 		child.Wait()
+		close(gone)
+		if ctx.Err() != nil {
+			t.Fatalf("kill %d came too late for a process that hangs: %s", point, &talk)
+		}
+		cancel()
 		if _, err := s.List(); err != nil {
 			t.Fatalf("after kill %d: %v", point, err)
 		}

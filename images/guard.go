@@ -1,9 +1,7 @@
 package images
 
 import (
-	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -13,9 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"golang.org/x/net/publicsuffix"
-	"golang.org/x/sys/unix"
 )
 
 // newTransport returns connections that give up on a registry that does not answer.
@@ -81,57 +77,4 @@ func sameSite(a, b string) bool {
 func isAddress(host string) bool {
 	_, err := netip.ParseAddr(host)
 	return err == nil
-}
-
-// explain makes one line for the user out of what went wrong with a registry.
-func explain(r Reference, err error) error {
-	var (
-		answer  *transport.Error
-		dns     *net.DNSError
-		unknown x509.UnknownAuthorityError
-		request *url.Error
-	)
-	host := r.Domain
-	switch {
-	case errors.Is(err, ErrInvalid), errors.Is(err, ErrPlatform), errors.Is(err, ErrReference):
-		return fmt.Errorf("pull %s: %w", r.Familiar(), err)
-	case errors.As(err, &answer):
-		return explainAnswer(r, answer)
-	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("pull %s: %w", r.Familiar(), context.Canceled)
-	case errors.As(err, &dns):
-		return fmt.Errorf("pull %s: registry %s cannot be reached: %w", r.Familiar(), host, dns)
-	case errors.As(err, &unknown):
-		return fmt.Errorf("pull %s: registry %s: %w", r.Familiar(), host, unknown)
-	case errors.Is(err, errStalled), errors.Is(err, errRefused):
-		return fmt.Errorf("pull %s: registry %s: %w", r.Familiar(), host, err)
-	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ECONNREFUSED):
-		if errors.As(err, &request) {
-			err = request.Err
-		}
-		return fmt.Errorf("pull %s: registry %s cannot be reached: %w", r.Familiar(), host, err)
-	case errors.As(err, &request):
-		return fmt.Errorf("pull %s: registry %s: %w", r.Familiar(), host, request.Err)
-	}
-	return fmt.Errorf("pull %s: %w", r.Familiar(), err)
-}
-
-// explainAnswer says what Docker says to a registry's refusal.
-func explainAnswer(r Reference, answer *transport.Error) error {
-	code, message := transport.ErrorCode(""), ""
-	if len(answer.Errors) > 0 {
-		code, message = answer.Errors[0].Code, clip(answer.Errors[0].Message)
-	}
-	switch {
-	case code == transport.ManifestUnknownErrorCode:
-		return fmt.Errorf("%w: manifest for %s not found: manifest unknown", ErrNotFound, r.Familiar())
-	case answer.StatusCode == http.StatusUnauthorized, answer.StatusCode == http.StatusForbidden,
-		code == transport.NameUnknownErrorCode, code == transport.DeniedErrorCode, code == transport.UnauthorizedErrorCode:
-		return fmt.Errorf("%w for %s, repository does not exist or may require authorization", ErrDenied, r.familiarName())
-	case answer.StatusCode == http.StatusNotFound:
-		return fmt.Errorf("%w: manifest for %s not found", ErrNotFound, r.Familiar())
-	case message != "":
-		return fmt.Errorf("pull %s: registry %s: %s: %s", r.Familiar(), r.Domain, strings.ToLower(string(code)), message)
-	}
-	return fmt.Errorf("pull %s: registry %s: status %d %s", r.Familiar(), r.Domain, answer.StatusCode, http.StatusText(answer.StatusCode))
 }

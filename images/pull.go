@@ -158,7 +158,9 @@ func (p *pull) layers(ctx context.Context, layers []v1.Descriptor) error {
 			continue
 		}
 		seen[d.Digest.String()] = true
-		p.tell(Event{Layer: shortID(d.Digest.String()), Status: "Pulling fs layer"})
+		if !p.in.s.has(d) {
+			p.tell(Event{Layer: shortID(d.Digest.String()), Status: "Pulling fs layer"})
+		}
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()

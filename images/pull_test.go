@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +33,8 @@ type fakeRegistry struct {
 	mu     sync.Mutex
 	spoil  func(w http.ResponseWriter, r *http.Request) bool // true: it has answered
 	gets   map[string]int                                    // how often each path was asked for
+
+	platform *v1.Platform // of the images that are pushed; nil: this machine's
 }
 
 func newRegistry(t testing.TB) *fakeRegistry {
@@ -108,6 +111,14 @@ func (f *fakeRegistry) pushImage(repo, tag string, bodies ...string) image {
 		i.manifest.Layers = append(i.manifest.Layers, descriptor(v1.MediaTypeImageLayerGzip, i.layers[len(i.layers)-1]))
 	}
 	i.config = configFor(f.t, plain...)
+	if f.platform != nil {
+		var c Config
+		if err := json.Unmarshal(i.config, &c); err != nil {
+			f.t.Fatal(err)
+		}
+		c.Platform = *f.platform
+		i.config = mustJSON(f.t, c)
+	}
 	f.pushBlob(repo, i.config)
 	i.manifest.SchemaVersion, i.manifest.MediaType = 2, v1.MediaTypeImageManifest
 	i.manifest.Config = descriptor(v1.MediaTypeImageConfig, i.config)
@@ -226,9 +237,10 @@ func TestPullPlatform(t *testing.T) {
 	index.SchemaVersion, index.MediaType = 2, v1.MediaTypeImageIndex
 	ids := make(map[string]string)
 	for _, p := range []string{"unknown/unknown", "linux/arm/v6", "linux/arm/v7", "linux/arm64/v8", "linux/amd64", "linux/386"} {
-		i := f.pushImage("multi", strings.ReplaceAll(p, "/", "-"), p)
 		parts := append(strings.Split(p, "/"), "")
-		i.desc.Platform = &v1.Platform{OS: parts[0], Architecture: parts[1], Variant: parts[2]}
+		f.platform = &v1.Platform{OS: parts[0], Architecture: parts[1], Variant: parts[2]}
+		i := f.pushImage("multi", strings.ReplaceAll(p, "/", "-"), p)
+		i.desc.Platform = f.platform
 		index.Manifests = append(index.Manifests, i.desc)
 		ids[p] = i.desc.Digest.String()
 	}
@@ -241,18 +253,20 @@ func TestPullPlatform(t *testing.T) {
 		if ask == "" && hostPlatform().Architecture != "amd64" {
 			continue
 		}
-		index, err := s.Pull(context.Background(), f.ref("multi"), PullOptions{Platform: ask})
-		switch {
-		case want == "":
+		i, err := s.Pull(context.Background(), f.ref("multi"), PullOptions{Platform: ask})
+		if want == "" {
 			if !errors.Is(err, ErrPlatform) || !strings.Contains(err.Error(), ask) {
 				t.Errorf("%s: error %v, want ErrPlatform", ask, err)
 			}
-		// The fake images are all of this machine's architecture, which an explicit request sees.
-		case err != nil && !errors.Is(err, ErrPlatform):
-			t.Errorf("%s: %v", ask, err)
-		case err == nil && index.Digest != ids[want]:
-			t.Errorf("%s: pulled another than %s", ask, want)
+			continue
 		}
+		if err != nil || i.Digest != ids[want] {
+			t.Errorf("%s: pulled %s of %s, %v; want %s", ask, i.Digest, i.Platform, err, want)
+		}
+	}
+	f.pushImage("single", "latest", "x")
+	if _, err := testStore(t).Pull(context.Background(), f.ref("single"), PullOptions{Platform: "s390x"}); !errors.Is(err, ErrPlatform) {
+		t.Errorf("error %v, want ErrPlatform", err)
 	}
 }
 
@@ -278,6 +292,16 @@ func TestPullErrors(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", ref, err, want)
 		}
 		wantClean(t, s)
+	}
+}
+
+// TestPullHint tells a user who was refused where credentials come from.
+func TestPullHint(t *testing.T) {
+	f := newRegistry(t)
+	_, err := testStore(t).Pull(context.Background(), f.ref("nope"), PullOptions{})
+	var hint interface{ Hint() string }
+	if !errors.Is(err, ErrDenied) || !errors.As(err, &hint) || !strings.Contains(hint.Hint(), "config.json") {
+		t.Errorf("error %v without a hint, want ErrDenied with one", err)
 	}
 }
 

@@ -25,6 +25,9 @@ const minProgress = 1024
 // errStalled is returned when a registry keeps a connection open and sends next to nothing.
 var errStalled = errors.New("the registry stopped sending")
 
+// errBroken is returned when a connection ends in the middle of a blob.
+var errBroken = errors.New("the connection broke")
+
 var manifestTypes = strings.Join([]string{
 	v1.MediaTypeImageIndex, mediaTypeDockerIndex, v1.MediaTypeImageManifest, mediaTypeDockerManifest,
 }, ", ")
@@ -264,5 +267,8 @@ func newWatch(every time.Duration, cancel context.CancelCauseFunc) *watch {
 func (w *watch) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
 	w.n.Add(int64(n))
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: %w", errBroken, err)
+	}
 	return n, err
 }
