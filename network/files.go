@@ -73,7 +73,7 @@ func (b *building) writeFiles() error {
 		return err
 	}
 	conf := b.source().Resolver
-	if !b.resolves() {
+	if !b.asks {
 		src := b.directSource(spec)
 		conf = func() []byte { return src.Direct(ipv6) }
 	}

@@ -100,7 +100,7 @@ func (r *Record) rules() []firewall.Port {
 
 // dnsConfig returns what the container's resolver knows, or nil if it has none.
 func (b *building) dnsConfig() *dns.Config {
-	if !b.resolves() {
+	if !b.asks {
 		return nil
 	}
 	c := &dns.Config{ResolvConf: b.resolvConf(), Internal: true, NdotsSet: b.source().NdotsSet()}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -40,7 +41,7 @@ func (n *Networks) Setup(ctx context.Context, s SandboxSpec, owner proc.ID) (mad
 	if err != nil {
 		return nil, err
 	}
-	b := &building{Networks: n, Sandbox: &Sandbox{Record: r, networks: n}, all: all}
+	b := &building{Networks: n, Sandbox: &Sandbox{Record: r, networks: n}, all: all, asks: asksResolver(all)}
 	defer func() {
 		if err != nil {
 			made, err = nil, errors.Join(err, b.Sandbox.Close(), n.Teardown(s.Record))
@@ -69,6 +70,7 @@ type building struct {
 	*Networks
 	*Sandbox
 	all    []*attachment // in the order of the spec
+	asks   bool          // the container has a resolver of its own to ask
 	beside group         // what is done beside the rest, and must be done at the end
 }
 
@@ -103,7 +105,7 @@ func (b *building) build() error {
 	b.beside.start(func() error {
 		err := b.makeNamespace()
 		namespace <- err
-		if err == nil && b.resolves() {
+		if err == nil && b.asks {
 			return b.makeResolver()
 		}
 		return nil
@@ -143,14 +145,9 @@ func (b *building) makeResolver() (err error) {
 	return firewall.RedirectDNS(b.NetNS, uint16(udp.Port), uint16(tcp.Port))
 }
 
-// resolves tells whether the container has a resolver of its own: it is on a network other than the default bridge.
-func (b *building) resolves() bool {
-	for _, a := range b.all {
-		if a.network.Name != "bridge" {
-			return true
-		}
-	}
-	return false
+// asksResolver tells whether a container has a resolver of its own: it is on a network other than the default bridge.
+func asksResolver(all []*attachment) bool {
+	return slices.ContainsFunc(all, func(a *attachment) bool { return a.network.Name != "bridge" })
 }
 
 // makeHostSide makes all that is the host's, and, once the namespace is there, the interfaces in it.
@@ -243,7 +240,8 @@ func (b *building) ready(c *rtnl.Conn, a *attachment) (err error) {
 	if a.network, a.device, err = b.ensure(c, a.network); err != nil {
 		return err
 	}
-	b.beside.start(func() error { return b.ensureRules(a.network) })
+	s := a.network
+	b.beside.start(func() error { return b.ensureRules(s) })
 	return nil
 }
 
