@@ -35,12 +35,14 @@ func Open(ns *netns.Handle, tag string) *Firewall {
 
 // Network is what the firewall has to know of a bridge network.
 type Network struct {
-	Bridge       string         // the device's name
-	Prefixes     []netip.Prefix // its subnets
-	Gateways     []netip.Addr   // the bridge's own addresses
-	Internal     bool           // no way out, and no way to the host
-	NoICC        bool           // containers do not reach each other, except by published ports
-	NoMasquerade bool           // source addresses are kept on the way out; whoever answers needs a route
+	Bridge   string         // the device's name
+	Prefixes []netip.Prefix // its subnets
+	Gateways []netip.Addr   // the bridge's own addresses
+	Internal bool           // no way out, and no way to the host
+	// NoICC: containers do not reach each other, except by published ports. Packets within a bridge pass these rules only
+	// where br_netfilter has them do so (net.bridge.bridge-nf-call-iptables and -ip6tables), which is the caller's to see to.
+	NoICC        bool
+	NoMasquerade bool // source addresses are kept on the way out; whoever answers needs a route
 }
 
 // Protocol is a transport protocol by its name: tcp, udp or sctp.
