@@ -72,14 +72,14 @@ func (in *Installation) findImage(ctx context.Context, ref string, opts CreateOp
 		if !errors.Is(err, images.ErrNotFound) {
 			return image, err
 		}
+		name, err := images.ParseReference(ref)
+		if err != nil {
+			return image, err
+		}
 		if opts.Pull == PullNever {
-			return image, fmt.Errorf("%w: %s", ErrUnknownImage, ref)
+			return image, fmt.Errorf("%w: %s", ErrUnknownImage, name.WithDefaultTag().Familiar())
 		}
 		if opts.Notice != nil {
-			name, err := images.ParseReference(ref)
-			if err != nil {
-				return image, err
-			}
 			opts.Notice(fmt.Sprintf("Unable to find image '%s' locally", name.WithDefaultTag().Familiar()))
 		}
 	}
