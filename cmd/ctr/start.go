@@ -71,7 +71,7 @@ func runStart(ctx context.Context, in *lifecycle.Installation, names []string, u
 		return err
 	})
 	if len(failed) > 0 {
-		return errors.Join(err, fmt.Errorf("failed to start containers: %s", strings.Join(failed, ", "))) //nolint:forbidigo // Docker's words
+		return errors.Join(err, fmt.Errorf("failed to start containers: %s", strings.Join(failed, ", ")))
 	}
 	return nil
 }
@@ -138,10 +138,11 @@ func runAttach(ctx context.Context, in *lifecycle.Installation, name string, o s
 		return err
 	}
 	w := wanted{stdin: o.interactive && c.OpenStdin, stdout: true, stderr: true, tty: c.TTY}
-	if w.stdin && w.tty && !ui.stdinIsTerminal() {
+	state := c.State()
+	if w.stdin && w.tty && state.Running() && !ui.stdinIsTerminal() {
 		return errNoTerminal
 	}
-	if state := c.State(); state.Status == container.Restarting {
+	if state.Status == container.Restarting {
 		return errors.New("you cannot attach to a restarting container, wait until it is running")
 	}
 	t, err := openTerminal(ui, w, o.keys)

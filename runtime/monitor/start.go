@@ -165,7 +165,8 @@ func (r *run) release() error {
 // hand hands the program's streams to the keeper.
 func (r *run) hand() error {
 	c := r.m.c
-	p := &keep.Program{Init: r.created.Init(), StdinOnce: c.StdinOnce, Pty: r.created.Pty()}
+	// A terminal's input does not end with its first user, who comes back to it after the detach keys.
+	p := &keep.Program{Init: r.created.Init(), StdinOnce: c.StdinOnce && !c.TTY, Pty: r.created.Pty()}
 	r.streams.closeProgramEnds()
 	p.Stdin, p.Stdout, p.Stderr = r.streams.stdin, r.streams.stdout, r.streams.stderr
 	if c.Log.Driver != "none" {
