@@ -122,12 +122,7 @@ func (b *building) dnsConfig() *dns.Config {
 func (s *Sandbox) Forwards() []ports.Forward {
 	all := make([]ports.Forward, len(s.Ports))
 	for i, held := range s.Ports {
-		all[i].Held = held
-		for _, target := range []netip.Addr{s.Record.Published.IPv4, s.Record.Published.IPv6} {
-			if target.IsValid() {
-				all[i].Targets = append(all[i].Targets, netip.AddrPortFrom(target, s.Record.Ports[i].ContainerPort))
-			}
-		}
+		all[i] = ports.Forward{Held: held, Targets: s.Record.Targets(s.Record.Ports[i])}
 	}
 	return all
 }
