@@ -108,6 +108,6 @@ func runExec(ctx context.Context, in *lifecycle.Installation, o execOptions, ui 
 		}
 		return ended(e.code)
 	case <-ctx.Done():
-		return ended(codeInterrupted)
+		return context.Cause(ctx)
 	}
 }

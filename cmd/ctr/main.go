@@ -25,11 +25,32 @@ var (
 func main() {
 	monitor.Main() // does not return where this process is the monitor of a container
 	ui := &ui{in: os.Stdin, out: &output{file: os.Stdout}, err: os.Stderr}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args, ui)
-	stop()
-	os.Exit(code)
+	os.Exit(run(interruptible(), os.Args, ui))
 }
+
+// interruptible is a context that ends with the first SIGINT, SIGTERM or SIGHUP, so that a command can take back what it has
+// begun. The second one ends the process.
+func interruptible() context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		s := <-signals
+		signal.Stop(signals)
+		if sig, ok := s.(syscall.Signal); ok {
+			cancel(&interruptedError{sig})
+		}
+	}()
+	return ctx
+}
+
+// interruptedError is why a command ended early.
+type interruptedError struct{ signal syscall.Signal }
+
+func (e *interruptedError) Error() string { return "interrupted: " + e.signal.String() }
+
+// Is makes it an error of a context that was cancelled.
+func (e *interruptedError) Is(target error) bool { return target == context.Canceled }
 
 // run runs one command line and returns the exit code.
 func run(ctx context.Context, args []string, ui *ui) int {
@@ -38,15 +59,19 @@ func run(ctx context.Context, args []string, ui *ui) int {
 	if err == nil && ui.out.err != nil {
 		err = fmt.Errorf("write standard output: %w", ui.out.err)
 	}
+	var interrupted *interruptedError
+	if errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &interrupted) {
+		return codeSignal + int(interrupted.signal)
+	}
 	ui.report(path, err)
 	return exitCode(path, err)
 }
 
 // The exit codes that are ours. Any other is that of the container's program.
 const (
-	codeFailed      = 1
-	codeRefused     = 125 // run, create, exec: ctr itself failed; every command: a flag that it does not know
-	codeInterrupted = 128 + int(syscall.SIGINT)
+	codeFailed  = 1
+	codeRefused = 125 // run, create, exec: ctr itself failed; every command: a flag that it does not know
+	codeSignal  = 128 // and the signal's number: what a shell says of a process that a signal ended
 )
 
 // exitCode is the one place where errors become exit codes.
@@ -63,12 +88,12 @@ func exitCode(path string, err error) int {
 		return program.code
 	case errors.As(err, &usage):
 		return usage.code
+	case errors.Is(err, syscall.EPIPE):
+		return codeSignal + int(syscall.SIGPIPE)
 	case errors.As(err, &start) && runsPrograms(path):
 		return start.Code
 	case runsPrograms(path):
 		return codeRefused
-	case errors.Is(err, context.Canceled):
-		return codeInterrupted
 	}
 	return codeFailed
 }

@@ -138,7 +138,7 @@ func follow(ctx context.Context, in *lifecycle.Installation, c *container.Contai
 	result, err := session.Wait()
 	t.close()
 	if !proxy && ctx.Err() != nil {
-		return ended(codeInterrupted)
+		return context.Cause(ctx)
 	}
 	return outcome(result, err)
 }

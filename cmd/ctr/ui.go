@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 
 	"golang.org/x/term"
 )
@@ -58,7 +59,8 @@ func (u *ui) warn(lines ...string) {
 // report prints an error, each of several on a line of its own, and a hint.
 func (u *ui) report(path string, err error) {
 	var program *programError
-	if err == nil || errors.As(err, &program) {
+	// Who closed the pipe does not want to hear of it.
+	if err == nil || errors.As(err, &program) || errors.Is(err, syscall.EPIPE) {
 		return
 	}
 	for line := range strings.Lines(err.Error()) {

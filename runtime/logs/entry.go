@@ -159,7 +159,9 @@ type scanner struct {
 }
 
 func (s *scanner) space() {
-	s.in = bytes.TrimLeft(s.in, " \t\r\n")
+	for len(s.in) > 0 && (s.in[0] == ' ' || s.in[0] == '\t' || s.in[0] == '\r' || s.in[0] == '\n') {
+		s.in = s.in[1:]
+	}
 }
 
 // next takes the given byte, if it is the next one after white space.
@@ -183,16 +185,18 @@ func (s *scanner) text(dst []byte) ([]byte, bool) {
 		return dst, false
 	}
 	for {
-		i := bytes.IndexAny(s.in, "\"\\")
-		if i < 0 {
+		quote := bytes.IndexByte(s.in, '"')
+		if quote < 0 {
 			return dst, false
 		}
-		dst = append(dst, s.in[:i]...)
-		b := s.in[i]
-		s.in = s.in[i+1:]
-		if b == '"' {
+		escape := bytes.IndexByte(s.in[:quote], '\\')
+		if escape < 0 {
+			dst = append(dst, s.in[:quote]...)
+			s.in = s.in[quote+1:]
 			return dst, true
 		}
+		dst = append(dst, s.in[:escape]...)
+		s.in = s.in[escape+1:]
 		var ok bool
 		if dst, ok = s.escape(dst); !ok {
 			return dst, false
