@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -141,10 +142,8 @@ func (s *splitter) split(args []string) error {
 // lookup finds a flag by one of its names.
 func (s *splitter) lookup(name string) cli.Flag {
 	for _, f := range s.flags {
-		for _, n := range f.Names() {
-			if n == name {
-				return f
-			}
+		if slices.Contains(f.Names(), name) {
+			return f
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -167,15 +168,7 @@ func exists(path string) bool {
 // inFile tells whether a small file has the word.
 func inFile(path, word string) bool {
 	text, err := os.ReadFile(path)
-	if err != nil {
-		return false
-	}
-	for _, w := range strings.Fields(string(text)) {
-		if w == word {
-			return true
-		}
-	}
-	return false
+	return err == nil && slices.Contains(strings.Fields(string(text)), word)
 }
 
 func sysctlOn(name string) bool {

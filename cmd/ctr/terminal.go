@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -121,19 +122,19 @@ func (t *terminal) close() {
 	})
 }
 
-// proxySignals sends the container's program all signals that this process gets, but those about this process itself: of its
-// children, its pipes, its runtime (Go preempts goroutines by SIGURG). The returned function ends that.
+// aboutUs are the signals that are about this process itself: its children, its pipes, its runtime (Go preempts goroutines by
+// SIGURG).
+var aboutUs = []syscall.Signal{unix.SIGCHLD, unix.SIGPIPE, unix.SIGURG}
+
+// proxySignals sends the container's program all signals that this process gets, but those about itself. The returned function
+// ends that.
 func proxySignals(in *lifecycle.Installation, c *container.Container) func() {
 	signals := make(chan os.Signal, 128)
 	signal.Notify(signals)
 	go func() {
 		for s := range signals {
 			sig, ok := s.(syscall.Signal)
-			if !ok {
-				continue
-			}
-			switch sig {
-			case unix.SIGCHLD, unix.SIGPIPE, unix.SIGURG:
+			if !ok || slices.Contains(aboutUs, sig) {
 				continue
 			}
 			err := in.Signal(context.Background(), c, sig)

@@ -32,8 +32,7 @@ func (o *output) Write(p []byte) (int, error) {
 	n, err := o.file.Write(p)
 	if err != nil && o.err == nil {
 		o.err = err
-		var path *os.PathError
-		if errors.As(err, &path) {
+		if path, ok := errors.AsType[*os.PathError](err); ok {
 			o.err = path.Err
 		}
 	}

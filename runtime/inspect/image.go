@@ -4,8 +4,6 @@ import (
 	"time"
 
 	apiimage "github.com/moby/moby/api/types/image"
-	"github.com/opencontainers/go-digest"
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"ctr/images"
 )
@@ -24,7 +22,6 @@ func Image(i images.Image) apiimage.InspectResponse {
 		OsVersion:    i.Config.OSVersion,
 		Size:         i.Size,
 		RootFS:       apiimage.RootFS{Type: "layers"},
-		Descriptor:   &v1.Descriptor{MediaType: v1.MediaTypeImageManifest, Digest: digest.Digest(i.Digest)},
 	}
 	if !i.Created.IsZero() {
 		r.Created = i.Created.UTC().Format(time.RFC3339Nano)

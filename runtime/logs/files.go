@@ -4,17 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 )
 
 // maxFiles bounds how many rotated files a reader looks for.
 const maxFiles = 1000
 
-// openChain opens the files of a log, the oldest first, from the one after the file `after` on; nil: all that there are.
-// found tells whether `after` is still there; if not, all files are opened, and the caller has missed what was thrown away.
+// openChain opens the files of a log, the oldest first, from the one after the file `after` on; nil: all that there are. If
+// `after` was thrown away by now, all files are opened, and the caller has missed what was.
 //
 // The writer may rotate meanwhile. A rotation moves each file one number up, so going from the newest to the oldest may meet
 // a file twice, which is seen and skipped, and never passes one by.
-func openChain(path string, after os.FileInfo) (chain []*os.File, found bool, err error) {
+func openChain(path string, after os.FileInfo) (chain []*os.File, err error) {
 	defer func() {
 		if err != nil {
 			closeAll(chain)
@@ -32,17 +33,16 @@ func openChain(path string, after os.FileInfo) (chain []*os.File, found bool, er
 			continue
 		}
 		if err != nil {
-			return chain, false, fmt.Errorf("open log: %w", err)
+			return chain, fmt.Errorf("open log: %w", err)
 		}
 		missing = 0
 		info, err := f.Stat()
 		if err != nil {
 			f.Close()
-			return chain, false, fmt.Errorf("open log: %w", err)
+			return chain, fmt.Errorf("open log: %w", err)
 		}
 		if after != nil && os.SameFile(info, after) {
 			f.Close()
-			found = true
 			break
 		}
 		if last != nil && os.SameFile(info, last) {
@@ -52,7 +52,7 @@ func openChain(path string, after os.FileInfo) (chain []*os.File, found bool, er
 		last = info
 		chain = append([]*os.File{f}, chain...)
 	}
-	return chain, found, nil
+	return chain, nil
 }
 
 func closeAll(files []*os.File) {
@@ -78,8 +78,8 @@ func seekTail(f *os.File, size int64, n int) (offset int64, lines int, err error
 		if _, err := f.ReadAt(part, start); err != nil {
 			return 0, 0, fmt.Errorf("read log: %w", err)
 		}
-		for i := len(part) - 1; i >= 0; i-- {
-			if part[i] != '\n' {
+		for i, b := range slices.Backward(part) {
+			if b != '\n' {
 				continue
 			}
 			if newlines++; newlines > n {

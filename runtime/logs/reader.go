@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -70,7 +71,7 @@ func (r *reader) read(ctx context.Context) error {
 		defer wait.close()
 	}
 	var err error
-	if r.chain, _, err = openChain(r.path, nil); err != nil {
+	if r.chain, err = openChain(r.path, nil); err != nil {
 		return err
 	}
 	sizes, err := r.skipToTail()
@@ -113,13 +114,13 @@ func (r *reader) skipToTail() ([]int64, error) {
 		return sizes, nil
 	}
 	left := r.opts.Tail
-	for i := len(r.chain) - 1; i >= 0; i-- {
-		offset, lines, err := seekTail(r.chain[i], sizes[i], left)
+	for i, f := range slices.Backward(r.chain) {
+		offset, lines, err := seekTail(f, sizes[i], left)
 		if err != nil {
 			return nil, err
 		}
 		left -= lines
-		if _, err := r.chain[i].Seek(offset, io.SeekStart); err != nil {
+		if _, err := f.Seek(offset, io.SeekStart); err != nil {
 			return nil, fmt.Errorf("read log: %w", err)
 		}
 		if left == 0 {
@@ -199,7 +200,8 @@ func (r *reader) catchUp(ctx context.Context) error {
 			}
 		}
 		newest, err := os.Stat(r.path)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		missing := errors.Is(err, os.ErrNotExist)
+		if err != nil && !missing {
 			return fmt.Errorf("read log: %w", err)
 		}
 		// Looked at the name first and read the file then: if another one has the name by now, this one is complete.
@@ -209,10 +211,10 @@ func (r *reader) catchUp(ctx context.Context) error {
 				return err
 			}
 		}
-		if err != nil || current != nil && os.SameFile(newest, current) {
+		if missing || current != nil && os.SameFile(newest, current) {
 			return nil
 		}
-		next, _, err := openChain(r.path, current)
+		next, err := openChain(r.path, current)
 		if err != nil {
 			return err
 		}

@@ -49,7 +49,9 @@ func containers(noTrunc bool) []Container {
 		Command: "nginx -g 'daemon off;' -c /etc/nginx", Created: now.Add(-3 * time.Minute).Unix(), State: "running", Status: "Up 3 minutes",
 		Ports: []api.PortSummary{
 			published("::", 8080, 80), published("0.0.0.0", 8080, 80), published("0.0.0.0", 9001, 9001), published("0.0.0.0", 9000, 9000),
-			published("::", 9000, 9000), published("::", 9001, 9001), {PrivatePort: 443, Type: "tcp"}, {PrivatePort: 444, Type: "tcp"},
+			published("::", 9000, 9000), published("::", 9001, 9001),
+			{PrivatePort: 443, Type: "tcp"},
+			{PrivatePort: 444, Type: "tcp"},
 		},
 		Labels: map[string]string{"b": "2", "a": "1", "com.example.some-thing": "x"},
 		NetworkSettings: &api.NetworkSettingsSummary{Networks: map[string]*apinet.EndpointSettings{
@@ -142,11 +144,14 @@ func TestPortsGrouping(t *testing.T) {
 
 func TestExecute(t *testing.T) {
 	value := api.InspectResponse{ID: "abc", State: &api.State{Pid: 7, Status: "running"}, Config: &api.Config{Labels: map[string]string{"a": "b"}}}
+	value.NetworkSettings = &api.NetworkSettings{Networks: map[string]*apinet.EndpointSettings{"n": {Gateway: netip.MustParseAddr("10.0.0.1")}}}
 	for _, test := range []struct{ text, want string }{
 		{"{{.ID}} {{.State.Pid}}", "abc 7\n"},
 		{"{{.Id}} {{.State.Pid}}", "abc 7\n"},
 		{`{{index .Config.Labels "a"}}`, "b\n"},
 		{"{{json .Config.Labels}}", `{"a":"b"}` + "\n"},
+		{`[{{.NetworkSettings.Networks.n.IPAddress}}{{range .NetworkSettings.Networks}}{{.Gateway}} {{.IPv6Gateway}}{{end}}]`, "[10.0.0.1 ]\n"},
+		{`{{with .State}}{{$p := .Pid}}{{if $p}}{{printf "%d" $p}}{{else}}none{{end}}{{end}}`, "7\n"},
 		{`{{range $k, $v := .Config.Labels}}{{println $k $v}}{{end}}`, "a b\n\n"},
 	} {
 		tmpl, err := Parse(test.text)

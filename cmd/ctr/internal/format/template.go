@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strings"
 	"text/template"
+	"text/template/parse"
 	"unicode"
 )
 
@@ -20,6 +22,7 @@ var functions = template.FuncMap{
 	"upper":    strings.ToUpper,
 	"pad":      pad,
 	"truncate": truncate,
+	blank:      orNothing,
 }
 
 // headings are the functions while the heading of a table is made: a column keeps its name whatever is done to its values.
@@ -40,7 +43,54 @@ func Parse(text string) (*template.Template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("template parsing error: %w", err)
 	}
+	for _, part := range t.Templates() {
+		blankList(part.Tree, part.Root)
+	}
 	return t, nil
+}
+
+// blank is the name of the function that every printed value goes through. No user can write it.
+const blank = "_blank"
+
+// orNothing makes an address that is not there print as nothing. As a netip type it would print "invalid IP", which scripts that
+// test for an empty text take for an address.
+func orNothing(v any) any {
+	switch a := v.(type) {
+	case netip.Addr:
+		if !a.IsValid() {
+			return ""
+		}
+	case netip.Prefix:
+		if !a.IsValid() {
+			return ""
+		}
+	}
+	return v
+}
+
+// blankList appends the function to the pipelines of a template that print something, as html/template does with its own.
+func blankList(tree *parse.Tree, list *parse.ListNode) {
+	if list == nil {
+		return
+	}
+	for _, n := range list.Nodes {
+		switch n := n.(type) {
+		case *parse.ActionNode:
+			if len(n.Pipe.Decl) == 0 {
+				name := parse.NewIdentifier(blank).SetTree(tree).SetPos(n.Pos)
+				n.Pipe.Cmds = append(n.Pipe.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand, Pos: n.Pos, Args: []parse.Node{name}})
+			}
+		case *parse.IfNode:
+			blankList(tree, n.List)
+			blankList(tree, n.ElseList)
+		case *parse.RangeNode:
+			blankList(tree, n.List)
+			blankList(tree, n.ElseList)
+		case *parse.WithNode:
+			blankList(tree, n.List)
+			blankList(tree, n.ElseList)
+		}
+	}
 }
 
 func toJSON(v any) (string, error) {

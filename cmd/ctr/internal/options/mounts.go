@@ -275,7 +275,7 @@ func UniqueTargets(mounts []container.Mount) error {
 	seen := map[string]bool{}
 	for _, m := range mounts {
 		if seen[m.Target] {
-			return errors.New("Duplicate mount point: " + m.Target) //nolint:staticcheck // Docker's wording
+			return errors.New("Duplicate mount point: " + m.Target)
 		}
 		seen[m.Target] = true
 	}

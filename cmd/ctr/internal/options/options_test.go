@@ -221,7 +221,8 @@ func TestAttachment(t *testing.T) {
 			network.EndpointSpec{
 				Network: "Net", Aliases: []string{"A", "b"}, IPv4: netip.MustParseAddr("10.0.0.2"), IPv6: netip.MustParseAddr("fd00::2"),
 				MAC: "02:42:ac:11:00:02", GwPriority: 5, Interface: "lan0", DriverOpts: map[string]string{"k": "v"},
-			}, "",
+			},
+			"",
 		},
 		{"", network.EndpointSpec{}, "no name set for network"},
 		{"name=", network.EndpointSpec{}, "network name/id is not specified"},

@@ -26,7 +26,7 @@ func SecurityOpt(s *container.Security, opt string) error {
 		key, value, ok = strings.Cut(opt, ":")
 	}
 	if !ok && key != "no-new-privileges" {
-		return fmt.Errorf("Invalid --security-opt: %q", opt) //nolint:staticcheck // Docker's wording
+		return fmt.Errorf("Invalid --security-opt: %q", opt)
 	}
 	switch key {
 	case "no-new-privileges":
