@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"ctr/internal/proc"
+	"ctr/internal/span"
 	"ctr/network/dns"
 	"ctr/network/firewall"
 	"ctr/network/ipam"
@@ -119,6 +120,7 @@ func (b *building) build() error {
 
 // makeNamespace makes the container's namespace with its lo.
 func (b *building) makeNamespace() (err error) {
+	defer span.Begin("make namespace").End()
 	if b.NetNS, err = netns.New(); err != nil {
 		return err
 	}
@@ -134,6 +136,7 @@ func (b *building) makeNamespace() (err error) {
 
 // makeResolver makes the sockets of the container's resolver, and the rules that lead to them.
 func (b *building) makeResolver() (err error) {
+	defer span.Begin("make resolver").End()
 	if b.DNSUDP, b.DNSTCP, err = dns.Listen(b.NetNS); err != nil {
 		return err
 	}
@@ -152,6 +155,7 @@ func asksResolver(all []*attachment) bool {
 
 // makeHostSide makes all that is the host's, and, once the namespace is there, the interfaces in it.
 func (b *building) makeHostSide(namespace <-chan error) error {
+	defer span.Begin("make host side").End()
 	return b.onHost(func(c *rtnl.Conn) error {
 		if err := b.lease(c); err != nil {
 			return err
@@ -183,6 +187,7 @@ func (b *building) makeHostSide(namespace <-chan error) error {
 
 // await waits until the host's side passes on what the container sends, so that its first packet is not lost.
 func (b *building) await(c *rtnl.Conn) error {
+	defer span.Begin("await links").End()
 	for _, a := range b.all {
 		if a.HostIndex == 0 {
 			continue
@@ -198,6 +203,7 @@ func (b *building) await(c *rtnl.Conn) error {
 
 // lease makes the devices of the networks that are missing, and takes the endpoints' addresses.
 func (b *building) lease(c *rtnl.Conn) error {
+	defer span.Begin("lease").End()
 	for _, a := range b.all {
 		if err := b.ready(c, a); err != nil {
 			return err
@@ -291,6 +297,7 @@ func (b *building) take(s Spec, ipv6 bool, want netip.Addr) (netip.Prefix, netip
 
 // attach makes the endpoints' interfaces.
 func (b *building) attach(c *rtnl.Conn) (err error) {
+	defer span.Begin("attach").End()
 	for _, a := range b.all {
 		a.index, err = a.driver.attach(c, a.network, a.device, a.Endpoint, b.NetNS, mark(b.config.Tag, b.Record.Spec.ID))
 		if err != nil {
@@ -303,6 +310,7 @@ func (b *building) attach(c *rtnl.Conn) (err error) {
 // configure gives the interfaces their addresses and routes, sets them up, and finds default gateways. It runs on a thread in
 // the container's namespace.
 func (b *building) configure() error {
+	defer span.Begin("configure interfaces").End()
 	c, err := rtnl.DialCurrent()
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"ctr/internal/durable"
 	"ctr/internal/proc"
+	"ctr/internal/span"
 	"ctr/network/names"
 )
 
@@ -17,6 +18,7 @@ import (
 // live on with that process, the names of the container appear in the zones of its networks, and ip-netns(8) shows it. It is
 // called again when the container is started again in the same sandbox. What it makes is Teardown's to remove.
 func (s *Sandbox) Announce(init proc.ID) error {
+	defer span.Begin("announce").End()
 	n, r := s.networks, s.Record
 	r.Init = init
 	owner := names.Owner{ID: r.Spec.ID, Process: init}

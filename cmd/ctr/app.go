@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ctr/internal/span"
 	"ctr/runtime/installation"
 	"ctr/runtime/lifecycle"
 )
@@ -21,6 +22,8 @@ type app struct {
 	roots lifecycle.Roots
 	cli   *cli.App
 	path  string // the command, as it was typed
+
+	reading span.Span // of the command line
 }
 
 func newApp(ui *ui) *app {
@@ -82,6 +85,10 @@ func (a *app) run(ctx context.Context, args []string) (path string, err error) {
 		a.help(line.path)
 		return line.name(), nil
 	}
+	a.cli.Flags = withNames(a.cli.Flags)
+	for _, c := range line.path {
+		c.Flags = withNames(c.Flags)
+	}
 	return line.name(), a.cli.RunContext(ctx, line.args)
 }
 
@@ -105,6 +112,8 @@ func (a *app) open() (*lifecycle.Installation, error) {
 	if os.Geteuid() != 0 {
 		return nil, errNotRoot
 	}
+	a.reading.End()
+	defer span.Begin("open installation").End()
 	return lifecycle.Open(a.roots)
 }
 

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"ctr/images"
+	"ctr/internal/span"
 	"ctr/runtime/engine"
 	"ctr/runtime/monitor"
 )
@@ -25,7 +26,13 @@ var (
 func main() {
 	monitor.Main() // does not return where this process is the monitor of a container
 	ui := &ui{in: os.Stdin, out: &output{file: os.Stdout}, err: os.Stderr}
-	os.Exit(run(interruptible(), os.Args, ui))
+	args := timed(os.Args, ui)
+	if startsPrograms(args) {
+		engine.Prewarm(prewarmTime, func() {})
+	}
+	code := run(interruptible(), args, ui)
+	ui.complain(span.Print(ui.err))
+	os.Exit(code)
 }
 
 // interruptible is a context that ends with the first SIGINT, SIGTERM or SIGHUP, so that a command can take back what it has
@@ -54,7 +61,9 @@ func (e *interruptedError) Is(target error) bool { return target == context.Canc
 
 // run runs one command line and returns the exit code.
 func run(ctx context.Context, args []string, ui *ui) int {
+	reading := span.Begin("read command line")
 	a := newApp(ui)
+	a.reading = reading
 	path, err := a.run(ctx, args)
 	if err == nil && ui.out.err != nil {
 		err = fmt.Errorf("write standard output: %w", ui.out.err)

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ctr/cmd/ctr/internal/options"
+	"ctr/internal/span"
 	"ctr/runtime/attach"
 	"ctr/runtime/container"
 	"ctr/runtime/lifecycle"
@@ -76,7 +77,9 @@ func runRun(ctx context.Context, in *lifecycle.Installation, o runOptions, ui *u
 		ui.warn("Published ports are discarded when using host network mode")
 		o.spec.Network.Ports, o.spec.Network.PublishAll = nil, false
 	}
+	creating := span.Begin("create container")
 	c, err := runCreate(ctx, in, o.createOptions, ui)
+	creating.End()
 	if err != nil {
 		return err
 	}
@@ -135,7 +138,9 @@ func follow(ctx context.Context, in *lifecycle.Installation, c *container.Contai
 	} else {
 		defer context.AfterFunc(ctx, func() { session.Close() })()
 	}
+	relaying := span.Begin("relay until the end")
 	result, err := session.Wait()
+	relaying.End()
 	t.close()
 	if !proxy && ctx.Err() != nil {
 		return context.Cause(ctx)

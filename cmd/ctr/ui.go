@@ -70,6 +70,13 @@ func (u *ui) report(path string, err error) {
 	}
 }
 
+// complain tells of what went wrong beside the command itself.
+func (u *ui) complain(err error) {
+	if err != nil {
+		u.warn(err.Error())
+	}
+}
+
 // stdinIsTerminal tells whether somebody types.
 func (u *ui) stdinIsTerminal() bool { return u.in != nil && term.IsTerminal(int(u.in.Fd())) }
 

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ctr/internal/proc"
+	"ctr/internal/span"
 	"ctr/runtime/container"
 )
 
@@ -130,6 +131,7 @@ func ReadStats(stateDir, id string) (*Stats, error) {
 // OOMKilled tells whether the kernel has killed a process of the container for want of memory. It must be asked before
 // Destroy.
 func OOMKilled(stateDir, id string) (bool, error) {
+	defer span.Begin("ask for OOM kills").End()
 	r, err := readRecord(stateDir, id)
 	if err != nil {
 		return false, err
@@ -150,6 +152,7 @@ func OOMKilled(stateDir, id string) (bool, error) {
 // Destroy ends what still runs of a container and removes its cgroups and its state. It goes on past errors, and finds
 // "already gone" good. An init that is a child of another process is left for that one to reap.
 func Destroy(stateDir, id string) error {
+	defer span.Begin("destroy container").End()
 	r, err := readRecord(stateDir, id)
 	if errors.Is(err, container.ErrNotRunning) {
 		return nil

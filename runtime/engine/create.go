@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ctr/internal/proc"
+	"ctr/internal/span"
 	"ctr/runtime/container"
 	"ctr/runtime/engine/pid1"
 )
@@ -33,6 +34,7 @@ type Created struct {
 // On error nothing is left behind. It is a *StartError if only the program is at fault. Else the caller has to call Destroy,
 // whether it calls Release or not: an init that is not released waits for ever.
 func Create(c Config, io Stdio) (_ *Created, err error) {
+	defer span.Begin("create container").End()
 	openHierarchies()
 	h, err := thisHost(c)
 	if err != nil {
@@ -117,6 +119,7 @@ func (x *Created) Pty() *os.File { return x.init.Pty }
 // Release lets the program start. It returns when the init is about to execute it; an error of execve(2) itself (an unknown
 // format) is written to the container's stderr by the init, which then exits with 255.
 func (x *Created) Release() error {
+	defer span.Begin("release init").End()
 	if err := x.c.Exec(); err != nil {
 		return fmt.Errorf("release container: %w", err)
 	}

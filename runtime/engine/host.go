@@ -12,6 +12,8 @@ import (
 	"github.com/opencontainers/cgroups"
 	devices "github.com/opencontainers/cgroups/devices/config"
 	"golang.org/x/sys/unix"
+
+	"ctr/internal/span"
 )
 
 // host is what the translation of a Config has to know of the machine and of the calling process. More than the caller
@@ -31,6 +33,7 @@ type host struct {
 
 // thisHost looks at the machine for what c needs.
 func thisHost(c Config) (host, error) {
+	defer span.Begin("look at host").End()
 	h, err := cgroupHost()
 	if err != nil {
 		return host{}, err

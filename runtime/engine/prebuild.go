@@ -13,6 +13,8 @@ import (
 	devices "github.com/opencontainers/cgroups/devices/config"
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
+
+	"ctr/internal/span"
 )
 
 // The folders beside the record on which parts of the container are mounted, in the caller's mount namespace, until the init
@@ -32,6 +34,7 @@ func (c Config) stage(name string) string { return filepath.Join(c.StateDir, c.S
 // several hundred, because nobody can look on yet: 3 to 4 ms less a start. What it made is taken out of the config; the
 // recursive bind of the root file system carries it along.
 func (c Config) prebuild(config *configs.Config) error {
+	defer span.Begin("prebuild mounts").End()
 	root, err := os.OpenFile(c.Rootfs, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open root file system: %w", err)

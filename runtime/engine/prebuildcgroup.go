@@ -12,11 +12,14 @@ import (
 	"github.com/opencontainers/cgroups/manager"
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
+
+	"ctr/internal/span"
 )
 
 // prebuildCgroups makes what the container sees in /sys/fs/cgroup on hosts with cgroup v1: its own cgroup in each hierarchy,
 // read-only unless privileged. Cgroup v2 is one mount, which is left to libcontainer.
 func (c Config) prebuildCgroups(config *configs.Config) error {
+	defer span.Begin("prebuild cgroups").End()
 	i := slices.IndexFunc(config.Mounts, func(m *configs.Mount) bool { return m.Device == "cgroup" })
 	if i < 0 {
 		return nil

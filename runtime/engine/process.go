@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runc/libcontainer"
 
 	"ctr/internal/proc"
+	"ctr/internal/span"
 )
 
 // Stdio is what a program's standard streams are. A nil file is /dev/null. The files stay the caller's, who closes them once
@@ -52,6 +53,7 @@ func (p *Process) Wait() (code int, err error) {
 
 // start runs p in c as libcontainer does it, and brings the terminal along.
 func start(c *libcontainer.Container, p *libcontainer.Process, io Stdio) (_ *Process, err error) {
+	defer span.Begin("start init").End()
 	var tty *console
 	if io.Console {
 		if tty, err = newConsole(); err != nil {

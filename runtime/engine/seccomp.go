@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/runc/libcontainer/specconv"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"ctr/internal/span"
 	"ctr/runtime/container"
 )
 
@@ -17,6 +18,7 @@ const unconfined = "unconfined"
 // seccompFilter returns the filter of system calls, nil for none: compiled, where this build can load such a one and there
 // is a folder to keep it in, else as a profile that the init compiles.
 func seccompFilter(cache string, s container.Security, granted []string) (*configs.Seccomp, error) {
+	defer span.Begin("seccomp filter").End()
 	if s.Seccomp == unconfined || s.Privileged && s.Seccomp == "" {
 		return nil, nil
 	}

@@ -15,6 +15,7 @@ import (
 
 	"ctr/images"
 	"ctr/internal/durable"
+	"ctr/internal/span"
 	"ctr/network"
 	"ctr/rootfs"
 	"ctr/runtime/container"
@@ -148,6 +149,7 @@ func checkBoot(run string) error {
 // Discard removes a container that does not run, and with volumes those that were made for it alone. The caller holds its
 // lock.
 func (in *Installation) Discard(c *container.Container, volumes bool) error {
+	defer span.Begin("remove container").End()
 	err := in.Containers.Remove(c)
 	if !volumes {
 		return err

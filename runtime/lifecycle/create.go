@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ctr/images"
+	"ctr/internal/span"
 	"ctr/network"
 	"ctr/rootfs"
 	"ctr/runtime/container"
@@ -50,6 +51,7 @@ func (in *Installation) Create(ctx context.Context, spec container.Spec, opts Cr
 
 // fill makes the writable layer of a container.
 func (in *Installation) fill(c *container.Container) error {
+	defer span.Begin("make writable layer").End()
 	if c.Rootfs.Dir != "" {
 		return nil
 	}
@@ -67,6 +69,7 @@ func (in *Installation) fill(c *container.Container) error {
 
 // findImage returns the image that the user means, and asks the registry as far as they allow.
 func (in *Installation) findImage(ctx context.Context, ref string, opts CreateOptions) (images.Image, error) {
+	defer span.Begin("find image").End()
 	if opts.Pull != PullAlways {
 		image, err := in.Images.Find(ref)
 		if !errors.Is(err, images.ErrNotFound) {
@@ -111,6 +114,7 @@ func (in *Installation) unpackLayer(ctx context.Context, layer images.Layer, bel
 
 // resolveNetwork puts the IDs of networks and containers in place of what the user typed.
 func (in *Installation) resolveNetwork(spec *container.Spec) error {
+	defer span.Begin("find network").End()
 	n := &spec.Network
 	if ref, ok := n.Mode.Container(); ok {
 		target, err := in.Containers.Find(ref)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"ctr/internal/span"
 	"ctr/rootfs"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
@@ -14,6 +15,7 @@ import (
 // engineConfig resolves what the spec leaves open, now that the root file system is mounted: the user, the sources of
 // mounts, whose hosts and resolv.conf it sees.
 func (m *monitor) engineConfig(ctx context.Context, root string) (engine.Config, error) {
+	defer span.Begin("resolve configuration").End()
 	c := m.c
 	user, err := rootfs.LookupUser(root, c.User, c.Groups)
 	if err != nil {

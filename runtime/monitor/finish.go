@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ctr/internal/proc"
+	"ctr/internal/span"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
 )
@@ -59,6 +60,7 @@ func (m *monitor) linger() bool {
 
 // leave takes down what is left, and tells who waits. The container's lock goes before the last word, so that they find it free.
 func (m *monitor) leave(code int) {
+	defer span.Begin("leave").End()
 	m.note("take down network", m.closeSandbox())
 	m.note("remove run folder", os.RemoveAll(m.c.RunDir))
 	if m.c.AutoRemove {

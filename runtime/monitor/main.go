@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ctr/internal/proc"
+	"ctr/internal/span"
 	"ctr/network"
 	"ctr/runtime/attach"
 	"ctr/runtime/container"
@@ -86,9 +87,13 @@ func takeOverSignals() {
 
 // open takes what Spawn has passed on.
 func open(roots installation.Roots, id string) (*monitor, error) {
-	for fd := controlFD; fd <= clientFD; fd++ {
+	for fd := controlFD; fd <= spansFD; fd++ {
 		unix.CloseOnExec(fd)
 	}
+	if os.Getenv(envSpans) != "" {
+		span.Join(os.NewFile(spansFD, "spans"))
+	}
+	defer span.Begin("open installation").End()
 	m, err := openStores(roots, id)
 	if err != nil {
 		return nil, err
@@ -135,11 +140,15 @@ func (m *monitor) live(r *run) error {
 			}
 			m.answer(reply{Warnings: r.warnings})
 		}
+		running := span.Begin("program")
 		m.note("wait for init", m.keep(r))
+		running.End()
 		code, err := r.program.Reap()
 		m.note("reap init", err)
 		again := m.policy.next(m.c, code, r.began)
+		ending := span.Begin("end run")
 		m.end(r, code, again)
+		ending.End()
 		if !m.rest(code, again) {
 			m.leave(code)
 			return nil

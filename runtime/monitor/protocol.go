@@ -17,7 +17,8 @@ import (
 //
 //	ctr start                                     monitor
 //	  ── exec: ctr-monitor DATA RUN ID ──────────────▶
-//	     descriptors: 3 this socket, 4 the container's lock, 5 the first client's connection, or none
+//	     descriptors: 3 this socket, 4 the container's lock, 5 the first client's connection, or none,
+//	     6 the file of package span, or none
 //	  ◀──────────────────── reply{warnings} ──           the program runs and its network works, or
 //	  ◀──────────── reply{error, hint, code} ──          it does not, and nothing is left of the try
 //
@@ -28,6 +29,9 @@ const (
 	controlFD = 3
 	lockFD    = 4
 	clientFD  = 5
+	spansFD   = 6
+
+	envSpans = "CTR_SPANS" // set: the descriptor for spans is there
 )
 
 // reply is the monitor's only message.

@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/span"
 	"ctr/runtime/container"
 	"ctr/runtime/installation"
 )
@@ -29,14 +29,15 @@ func Spawn(ctx context.Context, in *installation.Installation, c *container.Cont
 	cmd.Args = []string{argv0, in.Roots.Data, in.Roots.Run, c.ID}
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	cmd.ExtraFiles = []*os.File{theirs, lock.File}
-	if client != nil {
-		cmd.ExtraFiles = append(cmd.ExtraFiles, client)
+	cmd.ExtraFiles = []*os.File{theirs, lock.File, client} // nil: no such descriptor
+	if spans := span.File(); spans != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, spans)
+		cmd.Env = append(cmd.Env, envSpans+"=1")
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	leave := intoCgroup(cmd.SysProcAttr, in.CgroupParent())
+	starting := span.Begin("start monitor")
+	defer starting.End()
 	err = cmd.Start()
-	leave()
 	theirs.Close()
 	if err != nil {
 		return nil, fmt.Errorf("start monitor: %w", err)
@@ -57,24 +58,22 @@ func Spawn(ctx context.Context, in *installation.Installation, c *container.Cont
 // monitorsCgroup holds all monitors of an installation.
 const monitorsCgroup = "monitors"
 
-// intoCgroup has the process made in the monitors' cgroup of the unified hierarchy (clone3(2), CLONE_INTO_CGROUP), where there
-// is one: it costs nothing, while a later move waits 10 ms for an RCU grace period. Without it the monitor stays in its
-// caller's. leave closes the descriptor.
-func intoCgroup(attr *syscall.SysProcAttr, parent string) (leave func()) {
+// enterCgroup moves this process into the monitors' cgroup of the unified hierarchy, where there is one; else it stays in its
+// caller's. It takes as long as engine.Prewarm spares others, and so is done beside the rest. To be made in it (clone3(2),
+// CLONE_INTO_CGROUP) would cost the command just that time: cgroup_mutex is held while somebody waits to move a process.
+func enterCgroup(parent string) {
 	root := unifiedRoot()
 	if root == "" {
-		return func() {}
+		return
 	}
 	dir := root + parent + "/" + monitorsCgroup
-	if err := os.MkdirAll(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return func() {}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return
 	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return func() {}
+	if f, err := os.OpenFile(dir+"/cgroup.procs", os.O_WRONLY, 0); err == nil {
+		_, _ = f.WriteString("0")
+		f.Close()
 	}
-	attr.UseCgroupFD, attr.CgroupFD = true, int(f.Fd())
-	return func() { f.Close() }
 }
 
 // unifiedRoot returns where the unified hierarchy is mounted, alone or beside those of version 1; empty if it is not.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"ctr/internal/span"
 	"ctr/network"
 	"ctr/rootfs"
 	"ctr/runtime/container"
@@ -40,6 +41,7 @@ func (m *monitor) start(ctx context.Context) (r *run, err error) {
 	if err := m.c.WriteMonitor(m.record); err != nil {
 		return r, err
 	}
+	defer engine.Prewarm(time.Second, func() { enterCgroup(m.in.CgroupParent()) })()
 	if r.joins, err = m.join(); err != nil {
 		return r, err
 	}
@@ -51,6 +53,7 @@ func (m *monitor) start(ctx context.Context) (r *run, err error) {
 
 // prepare makes the sandbox and the container side by side. The container's init waits at its exec fifo until both stand.
 func (r *run) prepare(ctx context.Context) error {
+	defer span.Begin("prepare").End()
 	netns := make(chan string, 1) // the path of the namespace, as soon as there is one
 	networked := make(chan error, 1)
 	go func() {
@@ -67,6 +70,7 @@ func (r *run) prepare(ctx context.Context) error {
 
 // network makes the sandbox, or the files that a container without one of its own needs.
 func (r *run) network(ctx context.Context) error {
+	defer span.Begin("network").End()
 	spec := r.m.sandboxSpec()
 	switch mode := r.m.c.Network.Mode; {
 	case mode == container.ModeHost:
@@ -134,6 +138,7 @@ func (r *run) create(ctx context.Context, netns <-chan string) error {
 
 // release records the init, makes the container's names known, and lets the program go.
 func (r *run) release() error {
+	defer span.Begin("release").End()
 	m := r.m
 	init := r.created.Init()
 	m.record.Init = init
@@ -164,6 +169,7 @@ func (r *run) release() error {
 
 // hand hands the program's streams to the keeper.
 func (r *run) hand() error {
+	defer span.Begin("hand streams to keeper").End()
 	c := r.m.c
 	// A terminal's input does not end with its first user, who comes back to it after the detach keys.
 	p := &keep.Program{Init: r.created.Init(), StdinOnce: c.StdinOnce && !c.TTY, Pty: r.created.Pty()}
@@ -193,6 +199,7 @@ func (r *run) undo() error {
 
 // closeSandbox takes the network side down. The veth goes with the namespace when the last descriptor is closed.
 func (m *monitor) closeSandbox() error {
+	defer span.Begin("take down network").End()
 	if m.keeper != nil {
 		m.keeper.StopServices()
 	}
@@ -216,6 +223,7 @@ func (m *monitor) sandboxSpec() network.SandboxSpec {
 
 // mountRootfs mounts the container's root file system in the thread's private mount namespace, and returns where.
 func (m *monitor) mountRootfs() (string, error) {
+	defer span.Begin("mount root file system").End()
 	c := m.c
 	if c.Rootfs.Dir != "" {
 		return c.Rootfs.Dir, nil
