@@ -35,11 +35,11 @@ test: ## run every test (as root)
 	@[ "$$(id -u)" -eq 0 ] || { echo 'The tests make namespaces, links and mounts of their own, which takes root: sudo make test' >&2; exit 1; }
 	@hack/setup build test
 	@$(MAKE) --no-print-directory build images
-	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -timeout 30m ./...
+	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -timeout 15m ./...
 
 race: ## run the tests under the race detector (as root)
 	@hack/setup build test
-	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -race -count=1 -timeout 30m $$($(GO) list $(goflags) ./... | grep -v /cmd/)
+	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -race -count=1 -timeout 15m $$($(GO) list $(goflags) ./... | grep -v /cmd/)
 
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@hack/fuzz "$(GO)" "$(goflags)" $(FUZZTIME)

@@ -102,8 +102,10 @@ var rows = []row{
 			if _, err := command(b.env, b.ctr, "run", "-d", "--name", "ctr-bench-exec", "busybox", "sleep", "1000"); err != nil {
 				return nil, err
 			}
-			if _, err := command(nil, "runc", "run", "--detach", "--bundle", b.sleepBundle, "ctr-bench-exec"); err != nil {
-				return nil, err
+			// Its process keeps the standard streams that it was given: they must be nobody's pipe.
+			detached := exec.Command("runc", "run", "--detach", "--bundle", b.sleepBundle, "ctr-bench-exec")
+			if err := detached.Run(); err != nil {
+				return nil, fmt.Errorf("%s: %w", detached, err)
 			}
 			all := []contestant{
 				{name: "runc exec", argv: []string{"runc", "exec", "ctr-bench-exec", "true"}},
