@@ -36,11 +36,13 @@ func TestKilledMonitor(t *testing.T) {
 		}
 		settled(t, func() string { out, _ := run(nil, "ip", "-o", "link", "show", "type", "veth"); return out })
 		before := census(t, h)
-		unharmed := 0
-		for step := 0; unharmed < 3 && step < 60; step++ {
-			if killVictim(t, time.Duration(step)*200*time.Microsecond) {
+		// Until it gets through, however long that takes on a busy machine.
+		after := time.Duration(0)
+		for step, unharmed := 0, 0; unharmed < 3; step++ {
+			if killVictim(t, after) {
 				unharmed++
 			}
+			after += max(after/20, 200*time.Microsecond)
 			if err := n.Teardown(s.Record); err != nil {
 				t.Errorf("step %d: tear down: %v", step, err)
 			}
@@ -51,9 +53,6 @@ func TestKilledMonitor(t *testing.T) {
 			if t.Failed() {
 				t.Fatalf("at step %d", step)
 			}
-		}
-		if unharmed == 0 {
-			t.Error("no victim got through: the steps are too short")
 		}
 	})
 }

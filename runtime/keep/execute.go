@@ -9,8 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// stateVariable tells a program that it replaces a keeper, and the descriptor of the state. It is no argument, so that ps(1)
+// shows the same command line all the time.
+const stateVariable = "_CTR_KEEPER_STATE"
+
 // Execute replaces this process by the program in the open file (execve(2): same PID, same children), which finds the state by
-// ReadState. All that the state names stays open. It returns only if that fails; then Resume takes the keeper up here.
+// ReadState. All that the state names stays open. It returns only if that fails; then Continue takes the keeper up here.
 func Execute(file int, argv []string, s State) error {
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -30,21 +34,30 @@ func Execute(file int, argv []string, s State) error {
 			return fmt.Errorf("execute: keep descriptor %d: %w", fd, os.NewSyscallError("fcntl", err))
 		}
 	}
-	argv = append(argv[:len(argv):len(argv)], strconv.Itoa(fd))
+	if err := os.Setenv(stateVariable, strconv.Itoa(fd)); err != nil {
+		return fmt.Errorf("execute: %w", err)
+	}
 	err = unix.Exec("/proc/self/fd/"+strconv.Itoa(file), argv, os.Environ())
+	_ = os.Unsetenv(stateVariable)
 	return fmt.Errorf("execute: %w", os.NewSyscallError("execve", err))
 }
 
-// ReadState reads the state from its descriptor, the last argument of the process.
-func ReadState(argument string) (State, error) {
+// Replaces tells whether this process was a keeper before it became the present program.
+func Replaces() bool { return os.Getenv(stateVariable) != "" }
+
+// ReadState reads the state that the process's last program has left. It can be called once.
+func ReadState() (State, error) {
 	var s State
-	fd, err := strconv.Atoi(argument)
+	fd, err := strconv.Atoi(os.Getenv(stateVariable))
 	if err != nil {
+		return s, fmt.Errorf("read state: %w", err)
+	}
+	if err := os.Unsetenv(stateVariable); err != nil { // children are no keepers
 		return s, fmt.Errorf("read state: %w", err)
 	}
 	f := openFD(fd)
 	if f == nil {
-		return s, fmt.Errorf("read state: no descriptor %q", argument)
+		return s, fmt.Errorf("read state: no descriptor %d", fd)
 	}
 	defer f.Close()
 	if _, err := f.Seek(0, 0); err != nil {

@@ -30,8 +30,7 @@ type State struct {
 	Clients  []clientState `json:"clients,omitempty"`
 	Program  programState  `json:"program"`
 	Services servicesState `json:"services"`
-	// Next is what is executed when the program has ended: argv, with the descriptor of the binary and, as the last argument
-	// that Execute adds, that of the state.
+	// Next is what is executed when the program has ended: argv, and the descriptor of the binary.
 	Next     []string `json:"next"`
 	NextFile int      `json:"nextFile"`
 	// Owner is the monitor's own, and Carry are its descriptors, which stay open.

@@ -69,7 +69,7 @@ func (m *monitor) shrink(r *run) error {
 	if state.Owner, err = json.Marshal(h); err == nil {
 		state.NextFile = int(self.Fd())
 		state.Next = []string{argv0, m.in.Roots.Data, m.in.Roots.Run, m.c.ID}
-		err = keep.Execute(int(small.Fd()), []string{argv0, m.c.Name}, state)
+		err = keep.Execute(int(small.Fd()), state.Next, state)
 	}
 	if again := m.keeper.Continue(); again != nil {
 		return fmt.Errorf("%w; and then: %w", err, again)
@@ -78,8 +78,8 @@ func (m *monitor) shrink(r *run) error {
 }
 
 // resume is the monitor's second life as ctr, after the program has ended: the rest of live.
-func resume(roots installation.Roots, id, state string) error {
-	s, err := keep.ReadState(state)
+func resume(roots installation.Roots, id string) error {
+	s, err := keep.ReadState()
 	if err != nil {
 		return err
 	}

@@ -29,16 +29,16 @@ func init() { runtime.LockOSThread() }
 // Main runs the monitor and does not return, if this process was started as one; else it does nothing. It comes before any
 // look at the command line.
 func Main() {
-	if len(os.Args) < 4 || os.Args[0] != argv0 {
+	if len(os.Args) != 4 || os.Args[0] != argv0 {
 		return
 	}
 	takeOverSignals()
 	roots, id := installation.Roots{Data: os.Args[1], Run: os.Args[2]}, os.Args[3]
 	var err error
-	if len(os.Args) == 4 {
-		err = begin(roots, id)
+	if keep.Replaces() {
+		err = resume(roots, id)
 	} else {
-		err = resume(roots, id, os.Args[4])
+		err = begin(roots, id)
 	}
 	if err != nil {
 		os.Exit(1)

@@ -30,7 +30,7 @@ func main() {
 }
 
 func run() error {
-	state, err := keep.ReadState(os.Args[len(os.Args)-1])
+	state, err := keep.ReadState()
 	if err != nil {
 		return err
 	}
