@@ -1,6 +1,7 @@
 package keep
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -33,6 +34,8 @@ type Program struct {
 type Log struct {
 	Path    string       `json:"path,omitempty"`
 	Options logs.Options `json:"options"`
+	// pending are the beginnings of lines that a suspended keeper has read and not logged, by stream.
+	pending [2][]byte
 }
 
 // Run begins to copy what the program prints, and to hand in what clients type.
@@ -55,6 +58,12 @@ func (p *Program) begin() error {
 		if p.log, err = logs.Open(p.Log.Path, p.Log.Options); err != nil {
 			return err
 		}
+	}
+	for stream, text := range p.Log.pending {
+		if p.log != nil && len(text) > 0 {
+			_ = p.log.Write(logs.Stream(stream), text) // as in pump
+		}
+		p.Log.pending[stream] = nil
 	}
 	p.pump(p.Pty, attach.Stdout, logs.Stdout)
 	p.pump(p.Stdout, attach.Stdout, logs.Stdout)
@@ -105,6 +114,17 @@ func (p *Program) End() error {
 		f.Close()
 	}
 	return p.closeLog()
+}
+
+// suspendLog closes the log, and keeps the beginnings of lines for who goes on.
+func (p *Program) suspendLog() {
+	if p.log == nil {
+		return
+	}
+	for stream := range p.Log.pending {
+		p.Log.pending[stream] = bytes.Clone(p.log.Pending(logs.Stream(stream)))
+	}
+	_ = p.log.Close() // nothing is left to be written
 }
 
 func (p *Program) closeLog() error {

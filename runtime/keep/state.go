@@ -51,6 +51,8 @@ type programState struct {
 	Pty       int     `json:"pty"`
 	StdinOnce bool    `json:"stdinOnce,omitempty"`
 	Log       Log     `json:"log"`
+	// Pending are the beginnings of lines that were read and not logged, by stream.
+	Pending [2][]byte `json:"pending"`
 }
 
 type servicesState struct {
@@ -92,7 +94,7 @@ func (k *Keeper) Suspend(idle bool) (State, bool) {
 		_ = f.SetReadDeadline(past)
 	}
 	p.pumps.Wait()
-	_ = p.closeLog()
+	p.suspendLog()
 	return k.state(p, services), true
 }
 
@@ -129,7 +131,7 @@ func (k *Keeper) state(p *Program, services *serving) State {
 	}
 	s.Program = programState{
 		Init: p.Init, Stdin: -1, Stdout: fileFD(p.Stdout), Stderr: fileFD(p.Stderr), Pty: fileFD(p.Pty),
-		StdinOnce: p.StdinOnce, Log: p.Log,
+		StdinOnce: p.StdinOnce, Log: p.Log, Pending: p.Log.pending,
 	}
 	if !p.stdin.closed {
 		s.Program.Stdin = fileFD(p.Stdin)
@@ -187,6 +189,7 @@ func Resume(s State) (k *Keeper, p *Program, err error) {
 		Init: s.Program.Init, Stdin: openFD(s.Program.Stdin), Stdout: openFD(s.Program.Stdout), Stderr: openFD(s.Program.Stderr),
 		Pty: openFD(s.Program.Pty), StdinOnce: s.Program.StdinOnce, Log: s.Program.Log,
 	}
+	p.Log.pending = s.Program.Pending
 	if err := k.Run(p); err != nil {
 		return nil, nil, err
 	}
