@@ -72,15 +72,18 @@ bench: ## compare ctr with runc and the peers that are installed (as root; PEERS
 images: ## build the test images that are missing in the cache
 	@hack/images/build busybox toolbox db >/dev/null
 
-install: build completion ## install ctr and its shell completion below PREFIX (/usr/local)
+install: build completion ## install ctr, its shell completion and its systemd unit below PREFIX (/usr/local)
 	install -D -m 0755 bin/ctr $(DESTDIR)$(PREFIX)/bin/ctr
 	install -D -m 0644 bin/completion/ctr.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ctr
 	install -D -m 0644 bin/completion/ctr.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ctr
 	install -D -m 0644 bin/completion/ctr.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ctr.fish
+	sed 's|@PREFIX@|$(PREFIX)|' hack/systemd/ctr-restore.service >bin/ctr-restore.service
+	install -D -m 0644 bin/ctr-restore.service $(DESTDIR)$(PREFIX)/lib/systemd/system/ctr-restore.service
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/ctr $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ctr \
-		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ctr $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ctr.fish
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ctr $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ctr.fish \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/ctr-restore.service
 
 completion: build ## write the shell completion to bin/completion
 	mkdir -p bin/completion

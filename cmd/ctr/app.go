@@ -203,7 +203,7 @@ func (a *app) commands() []*cli.Command {
 			a.inspectOf("image")),
 		management("network", "Manage networks", a.networkCreateCommand(), a.networkLsCommand(), a.inspectOf("network"), a.networkRmCommand(),
 			a.networkPruneCommand()),
-		management("system", "Manage the installation", renamed(info, "info"), a.systemResetCommand()),
+		management("system", "Manage the installation", renamed(info, "info"), a.systemResetCommand(), a.systemRestoreCommand()),
 	}
 	slices.SortStableFunc(all, func(x, y *cli.Command) int {
 		return strings.Compare(groupOf(x), groupOf(y))

@@ -131,7 +131,7 @@ func containerFilters(in *lifecycle.Installation, v *viewer, texts []string, all
 	}
 	all = all || len(f["status"]) > 0 || len(f["exited"]) > 0
 	return func(s summary) bool {
-		return (all || s.state.Running() || s.state.Status == container.Restarting) &&
+		return (all || s.state.Active()) &&
 			f.any("id", func(id string) bool { return strings.HasPrefix(s.ID, id) }) &&
 			matchAny(names, s.container.Name, "/"+s.container.Name) &&
 			f.labels(s.Labels) &&

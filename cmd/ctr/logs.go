@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ctr/cmd/ctr/internal/options"
-	"ctr/runtime/container"
 	"ctr/runtime/lifecycle"
 	"ctr/runtime/logs"
 )
@@ -76,7 +75,7 @@ func runLogs(ctx context.Context, in *lifecycle.Installation, name string, o log
 	}
 	p := newLogPrinter(ui, o.timestamps)
 	o.Idle = p.flush
-	if s := c.State(); o.follow && (s.Running() || s.Status == container.Restarting) {
+	if s := c.State(); o.follow && s.Active() {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)

@@ -81,7 +81,7 @@ func runContainerPrune(ctx context.Context, in *lifecycle.Installation, ui *ui) 
 	errs := broken
 	heading := "Deleted Containers:"
 	for _, c := range all {
-		if s := c.State(); s.Running() || s.Status == container.Restarting {
+		if c.State().Active() {
 			continue
 		}
 		err := in.Remove(ctx, c, lifecycle.RemoveOptions{})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ctr/runtime/container"
 	"ctr/runtime/lifecycle"
 )
 
@@ -35,4 +36,28 @@ func runSystemReset(ctx context.Context, in *lifecycle.Installation, force bool,
 		}
 	}
 	return in.Reset(context.WithoutCancel(ctx))
+}
+
+func (a *app) systemRestoreCommand() *cli.Command {
+	return &cli.Command{
+		Name: "restore", Usage: "Start what should run after a reboot, by restart policy", Description: "ctr system restore\nsystemctl enable ctr-restore",
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 0, 0); err != nil {
+				return err
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			return runSystemRestore(c.Context, in, a.ui)
+		},
+	}
+}
+
+// runSystemRestore prints the names of the containers that it starts.
+func runSystemRestore(ctx context.Context, in *lifecycle.Installation, ui *ui) error {
+	return in.Restore(ctx, func(c *container.Container, warnings []string) {
+		ui.println(c.Name)
+		ui.warn(warnings...)
+	})
 }

@@ -32,7 +32,7 @@ const ExitUnknown = 255
 // State is what a container does now. It is derived from the kernel and the records at each call, never kept.
 type State struct {
 	Status     Status
-	PID        int // the init's, in the caller's PID namespace; 0 unless running or paused
+	PID        int // the init's, in the caller's PID namespace; 0 unless it lives
 	ExitCode   int
 	StartedAt  time.Time // zero: never
 	FinishedAt time.Time // zero: never, or still running
@@ -43,8 +43,14 @@ type State struct {
 	Orphaned   bool   // it runs, but its monitor was killed
 }
 
-// Running tells whether the container has a process, paused or not.
-func (s State) Running() bool { return s.Status == Running || s.Status == Paused }
+// Running tells whether the container has a process, paused or not. One whose process has ended, while its monitor has yet to
+// record how, has the status Running and none.
+func (s State) Running() bool { return s.PID != 0 && (s.Status == Running || s.Status == Paused) }
+
+// Active tells whether the container runs, or its monitor has yet to take it down or to start it again.
+func (s State) Active() bool {
+	return s.Status == Running || s.Status == Paused || s.Status == Restarting
+}
 
 // ExitVersion is the version of exit.json that this program writes.
 const ExitVersion = 1
@@ -142,6 +148,11 @@ func (c *Container) State() State {
 // liveState is the state while there is a live init or a monitor that will start one again.
 func (c *Container) liveState(m Monitor, exit Exit) (State, bool) {
 	switch {
+	case m.Restarting && m.Monitor.Alive():
+		return State{
+			Status: Restarting, ExitCode: exit.ExitCode, StartedAt: exit.StartedAt, FinishedAt: exit.FinishedAt,
+			Restarts: m.Restarts,
+		}, true
 	case m.Init.Alive():
 		s := State{
 			Status: Running, PID: m.Init.PID, StartedAt: m.StartedAt, Restarts: m.Restarts,
@@ -154,11 +165,9 @@ func (c *Container) liveState(m Monitor, exit Exit) (State, bool) {
 			s.Status = Paused
 		}
 		return s, true
-	case m.Restarting && m.Monitor.Alive():
-		return State{
-			Status: Restarting, ExitCode: exit.ExitCode, StartedAt: exit.StartedAt, FinishedAt: exit.FinishedAt,
-			Restarts: m.Restarts,
-		}, true
+	case !m.StartedAt.IsZero() && exit.FinishedAt.IsZero() && m.Monitor.Alive():
+		// Nobody may see an exit code before it is known.
+		return State{Status: Running, StartedAt: m.StartedAt, Restarts: m.Restarts}, true
 	}
 	return State{}, false
 }

@@ -68,7 +68,7 @@ func (c Container) state() *api.State {
 	s := c.State
 	st := &api.State{
 		Status:     api.ContainerState(s.Status),
-		Running:    s.Running() || s.Status == container.Restarting,
+		Running:    s.Active(),
 		Paused:     s.Status == container.Paused,
 		Restarting: s.Status == container.Restarting,
 		OOMKilled:  s.OOMKilled,

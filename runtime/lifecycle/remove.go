@@ -14,13 +14,13 @@ import (
 // Remove removes a container; with Force also one that runs, which is killed. It returns container.ErrRunning without Force.
 func (in *Installation) Remove(ctx context.Context, c *container.Container, opts RemoveOptions) error {
 	state := c.State()
-	if state.Running() || state.Status == container.Restarting {
-		if !opts.Force {
-			return &cannotRemoveError{c.Name, state.Status}
-		}
+	switch {
+	case state.Active() && opts.Force:
 		if err := in.kill(ctx, c); err != nil {
 			return err
 		}
+	case state.Running() || state.Status == container.Restarting:
+		return &cannotRemoveError{c.Name, state.Status}
 	}
 	if record, err := c.ReadMonitor(); err == nil && record.Lingering && record.Monitor.Alive() {
 		if err := monitor.Dismiss(c); err != nil {

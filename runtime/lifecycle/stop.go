@@ -23,14 +23,14 @@ const settleTimeout = 30 * time.Second
 // settlePoll is how often it looks.
 const settlePoll = 2 * time.Millisecond
 
-// Signal sends a signal to the container's first process. SIGKILL counts as a wish that it stays down: its restart policy
-// does not bring it back. It returns container.ErrNotRunning if there is no process.
+// Signal sends a signal to the container's first process. One that asks programs to end counts as a wish that it stays down:
+// its restart policy does not bring it back. It returns container.ErrNotRunning if there is no process.
 func (in *Installation) Signal(_ context.Context, c *container.Container, sig unix.Signal) error {
 	_, err := c.RequireRunning()
 	if err != nil {
 		return fmt.Errorf("cannot kill container: %s: %w", c.Name, err)
 	}
-	if sig == unix.SIGKILL {
+	if asksToEnd(c, sig) {
 		if err := c.AskStop(); err != nil {
 			return err
 		}
@@ -41,6 +41,17 @@ func (in *Installation) Signal(_ context.Context, c *container.Container, sig un
 	return nil
 }
 
+// asksToEnd tells the signals that end a program from those that mean something else to it, such as to read its files again.
+// With Docker any signal keeps a container from being restarted ever after, unless it names a stop signal of its own.
+func asksToEnd(c *container.Container, sig unix.Signal) bool {
+	switch sig {
+	case unix.SIGKILL, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT:
+		return true
+	}
+	stop, err := ParseSignal(c.StopSignal)
+	return err == nil && sig == stop
+}
+
 // Stop asks the container to end, waits, and kills it if it does not. It returns when the container is taken down; at once if
 // it does not run. A restart policy does not bring it back.
 func (in *Installation) Stop(ctx context.Context, c *container.Container, opts StopOptions) error {
@@ -49,7 +60,7 @@ func (in *Installation) Stop(ctx context.Context, c *container.Container, opts S
 		return err
 	}
 	state := c.State()
-	if state.Status == container.Restarting || state.Running() {
+	if state.Active() {
 		if err := c.AskStop(); err != nil {
 			return err
 		}

@@ -17,17 +17,16 @@ var noProcess proc.ID
 // run used. It goes on past errors and leaves them in the monitor's log; what it could not remove the next command sweeps.
 func (m *monitor) end(r *run, code int, again decision) {
 	state, id := m.in.Containers.RunRoot(), m.c.ID
-	if c, err := m.in.Containers.Load(id); err == nil {
-		m.c = c // it may have been renamed, or its policy changed
-	}
 	oom, err := engine.OOMKilled(state, id)
 	m.note("ask for OOM kills", err)
 	m.note("end processes", engine.Destroy(state, id))
+	if m.record.Init, m.record.Restarting = noProcess, again.restart; again.restart {
+		m.note("record restart", m.c.WriteMonitor(m.record)) // first, or it would seem to have ended for good
+	}
 	m.note("write exit record", m.c.WriteExit(container.Exit{
 		StartedAt: r.began, FinishedAt: time.Now(), ExitCode: code, OOMKilled: oom,
 		Restarts: m.record.Restarts, Stopped: m.c.StopAsked(),
 	}))
-	m.record.Init, m.record.Restarting = noProcess, again.restart
 	m.note("drain output", r.program.End())
 	r.joins.close()
 	held := m.keeper.Held()
@@ -35,8 +34,15 @@ func (m *monitor) end(r *run, code int, again decision) {
 	if !held {
 		m.note("take down network", m.closeSandbox())
 	}
-	if held || again.restart {
+	if held && !again.restart {
 		m.note("record end", m.c.WriteMonitor(m.record))
+	}
+}
+
+// reload reads the container again: it may have been renamed, or its policy changed.
+func (m *monitor) reload() {
+	if c, err := m.in.Containers.Load(m.c.ID); err == nil {
+		m.c, m.policy.RestartPolicy = c, c.Restart
 	}
 }
 

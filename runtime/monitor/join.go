@@ -118,6 +118,9 @@ func (m *monitor) joinContainer(what, file, id string) (*held, error) {
 	state := target.State()
 	record, err := target.ReadMonitor()
 	if err != nil || !state.Running() {
+		if state.Status == container.Running {
+			state.Status = container.Exited // its monitor has yet to say so
+		}
 		return nil, fmt.Errorf("cannot join %s namespace of a non running container: container %s is %s", what, target.Name, state.Status)
 	}
 	h := &held{init: record.Init}

@@ -145,6 +145,7 @@ func (m *monitor) live(r *run) error {
 		running.End()
 		code, err := r.program.Reap()
 		m.note("reap init", err)
+		m.reload()
 		again := m.policy.next(m.c, code, r.began)
 		ending := span.Begin("end run")
 		m.end(r, code, again)

@@ -37,7 +37,7 @@ func (m *monitor) start(ctx context.Context) (r *run, err error) {
 		}
 	}()
 	m.record.Init, m.record.StartedAt = noProcess, time.Time{}
-	m.record.Restarting, m.record.Lingering = false, false
+	m.record.Lingering = false
 	if err := m.c.WriteMonitor(m.record); err != nil {
 		return r, err
 	}
@@ -159,7 +159,7 @@ func (r *run) release() error {
 	if err := m.c.WriteExit(container.Exit{StartedAt: r.began, Restarts: m.record.Restarts}); err != nil {
 		return err
 	}
-	m.record.StartedAt = r.began
+	m.record.StartedAt, m.record.Restarting = r.began, false
 	if err := m.c.WriteMonitor(m.record); err != nil {
 		return err
 	}
