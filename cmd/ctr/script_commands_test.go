@@ -36,9 +36,7 @@ func cmdCensus(ts *testscript.TestScript, neg bool, args []string) {
 	h := host(ts)
 	switch args[0] {
 	case "save":
-		census, err := h.Census()
-		ts.Check(err)
-		saved[h] = census
+		saved[h] = calm(ts, h)
 	case "check":
 		if saved[h] == nil {
 			ts.Fatalf("census check without census save")
@@ -48,6 +46,24 @@ func cmdCensus(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	default:
 		ts.Fatalf("usage: census save|check")
+	}
+}
+
+// calm returns a census that has not changed for a while: what the commands before it ended is gone by then.
+func calm(ts *testscript.TestScript, h *testhost.Host) testhost.Census {
+	census, err := h.Census()
+	ts.Check(err)
+	for deadline := time.Now().Add(patience); ; {
+		time.Sleep(200 * time.Millisecond)
+		now, err := h.Census()
+		ts.Check(err)
+		if now.Diff(census) == "" {
+			return now
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the host does not come to rest:\n%s", now.Diff(census))
+		}
+		census = now
 	}
 }
 

@@ -140,7 +140,8 @@ func mounts() ([]string, error) {
 	return found, nil
 }
 
-// processes lists the host's processes but for PID 1, our own, and those that have ended and wait to be reaped.
+// processes lists the host's processes but for PID 1, our own, and those that have ended and wait to be reaped. Monitors are
+// listed without their arguments, which change when a monitor replaces itself by the small program that keeps a container.
 func processes() ([]string, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -156,7 +157,11 @@ func processes() ([]string, error) {
 		if err != nil || len(cmdline) == 0 { // gone, or a zombie
 			continue
 		}
-		found = append(found, strings.TrimSpace(strings.ReplaceAll(string(cmdline), "\x00", " ")))
+		argv := strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")
+		if argv[0] == "ctr-monitor" {
+			argv = argv[:1]
+		}
+		found = append(found, strings.Join(argv, " "))
 	}
 	return found, nil
 }
