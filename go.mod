@@ -2,13 +2,6 @@ module ctr
 
 go 1.26.0
 
-// The number of threads is that of the cores: at each start of a process (three for a container) the runtime would else read two
-// files in /proc and open two of the cgroup. No process of ours computes.
-godebug (
-	containermaxprocs=0
-	updatemaxprocs=0
-)
-
 require (
 	github.com/creack/pty v1.1.24
 	github.com/distribution/reference v0.6.0

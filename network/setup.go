@@ -25,9 +25,12 @@ import (
 // sockets, its published ports, and the files resolv.conf, hosts and hostname. The owner is the monitor, the calling process
 // as a rule: what Setup makes belongs to it until Announce.
 //
+// Whoever makes the rest of the container meanwhile is told of the namespace by usable, on another goroutine, as soon as a
+// process may enter it and the files are there: its interfaces come later, and it is closed when Setup fails.
+//
 // The record is on disk before what it names is made. On error nothing is left behind. A record of an earlier start, whose
 // processes have ended, is torn down first.
-func (n *Networks) Setup(ctx context.Context, s SandboxSpec, owner proc.ID) (made *Sandbox, err error) {
+func (n *Networks) Setup(ctx context.Context, s SandboxSpec, owner proc.ID, usable ...func(*netns.Handle)) (made *Sandbox, err error) {
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
@@ -42,7 +45,7 @@ func (n *Networks) Setup(ctx context.Context, s SandboxSpec, owner proc.ID) (mad
 	if err != nil {
 		return nil, err
 	}
-	b := &building{Networks: n, Sandbox: &Sandbox{Record: r, networks: n}, all: all, asks: asksResolver(all)}
+	b := &building{Networks: n, Sandbox: &Sandbox{Record: r, networks: n}, all: all, asks: asksResolver(all), usable: usable}
 	defer func() {
 		if err != nil {
 			made, err = nil, errors.Join(err, b.Sandbox.Close(), n.Teardown(s.Record))
@@ -72,7 +75,8 @@ type building struct {
 	*Sandbox
 	all    []*attachment // in the order of the spec
 	asks   bool          // the container has a resolver of its own to ask
-	beside group         // what is done beside the rest, and must be done at the end
+	usable []func(*netns.Handle)
+	beside group // what is done beside the rest, and must be done at the end
 }
 
 // group runs functions side by side.
@@ -174,6 +178,9 @@ func (b *building) makeHostSide(namespace <-chan error) error {
 		b.Record.NetnsFD = b.NetNS.Fd()
 		if err := b.Record.write(); err != nil {
 			return err
+		}
+		for _, tell := range b.usable {
+			tell(b.NetNS)
 		}
 		if err := b.attach(c); err != nil {
 			return err

@@ -58,6 +58,9 @@ func Open(path string) (*Handle, error) {
 	return &Handle{f: f}, nil
 }
 
+// Clone opens the namespace once more. The caller closes the new handle.
+func (h *Handle) Clone() (*Handle, error) { return Open(h.Path()) }
+
 // FromFile makes a handle of an open file. The handle owns the file from then on.
 func FromFile(f *os.File) *Handle { return &Handle{f: f} }
 

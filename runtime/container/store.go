@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -15,7 +14,21 @@ import (
 	"ctr/rootfs"
 )
 
-var nameRE = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+// validName tells whether Docker takes the name of a container, [a-zA-Z0-9][a-zA-Z0-9_.-]+. (A regular expression would be
+// compiled at each start of each process.)
+func validName(name string) bool { return len(name) > 1 && plainName(name) }
+
+// plainName tells whether all of a name are ASCII letters, digits, '_', '.' and '-', the latter three not at its begin.
+func plainName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		letter := 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9'
+		if !letter && (i == 0 || c != '_' && c != '.' && c != '-') {
+			return false
+		}
+	}
+	return true
+}
 
 // Store is the containers of one installation.
 type Store struct {
@@ -57,7 +70,7 @@ func NewID() string {
 
 // ValidateName returns ErrInvalidName, wrapped, unless the name is one that Docker takes.
 func ValidateName(name string) error {
-	if !nameRE.MatchString(name) || len(name) > 255 {
+	if !validName(name) || len(name) > 255 {
 		return fmt.Errorf("%w (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", ErrInvalidName, name)
 	}
 	return nil
@@ -95,7 +108,7 @@ func (s *Store) Find(ref string) (*Container, error) {
 			return c, err
 		}
 	}
-	if nameRE.MatchString(name) {
+	if validName(name) {
 		if id, err := os.Readlink(filepath.Join(s.names, name)); err == nil {
 			c, err := s.Load(id)
 			if err == nil || !errors.Is(err, ErrNotFound) {

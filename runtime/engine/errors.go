@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // StartError is returned when the container is as it should be, but its program cannot run. Code is what a shell would
@@ -17,23 +18,28 @@ type StartError struct {
 // Error returns Docker's words for it.
 func (e *StartError) Error() string { return e.Message }
 
-// The errors of libcontainer's init cross a pipe as text.
+// The errors of libcontainer's init cross a pipe as text. What recognises them is compiled when there is one: the init, too,
+// pays for what the program initialises.
 var (
-	execFailed  = regexp.MustCompile(`exec: ".*": (executable file not found in \$PATH|.*no such file or directory|permission denied|is a directory)`)
-	chdirFailed = regexp.MustCompile(`chdir to cwd \((".*")\) set in config.json failed: (.*)`)
-	mkdirFailed = regexp.MustCompile(`error during container init: (mkdir .*: not a directory)`)
+	execFailed  = lazy(`exec: ".*": (executable file not found in \$PATH|.*no such file or directory|permission denied|is a directory)`)
+	chdirFailed = lazy(`chdir to cwd \((".*")\) set in config.json failed: (.*)`)
+	mkdirFailed = lazy(`error during container init: (mkdir .*: not a directory)`)
 )
+
+func lazy(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // startError gives an error of libcontainer's Start its meaning.
 func startError(err error) error {
 	text := err.Error()
-	if m := execFailed.FindStringSubmatch(text); m != nil {
+	if m := execFailed().FindStringSubmatch(text); m != nil {
 		return &StartError{Code: startCode(m[1]), Message: m[0]}
 	}
-	if m := chdirFailed.FindStringSubmatch(text); m != nil {
+	if m := chdirFailed().FindStringSubmatch(text); m != nil {
 		return &StartError{Code: startCode(m[2]), Message: fmt.Sprintf("chdir to working directory %s: %s", m[1], m[2])}
 	}
-	if m := mkdirFailed.FindStringSubmatch(text); m != nil {
+	if m := mkdirFailed().FindStringSubmatch(text); m != nil {
 		return &StartError{Code: startCode(m[1]), Message: "make working directory: " + m[1]}
 	}
 	if strings.Contains(text, "unable to spawn stage-2: Cannot allocate memory") {

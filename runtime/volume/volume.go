@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"time"
 
 	"ctr/internal/durable"
@@ -34,9 +35,13 @@ var (
 	ErrNotFound = errors.New("no such volume")
 	// ErrInvalidName is returned for a name that Docker does not take.
 	ErrInvalidName = errors.New("includes invalid characters for a local volume name")
-
-	nameRE = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 )
+
+// validName tells whether Docker takes the name, which is also that of a folder: [a-zA-Z0-9][a-zA-Z0-9_.-]*.
+func validName(name string) bool { return nameRE().MatchString(name) }
+
+// Compiled when the first volume is named: the program starts often, and most containers have none.
+var nameRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`) })
 
 // Spec is volume.json.
 type Spec struct {
@@ -77,7 +82,7 @@ func NewName() string {
 // Ensure returns the volume with the name, and makes it of the spec if there is none. fresh tells that it was made now, or
 // made before but never written to.
 func (s *Store) Ensure(spec Spec) (v *Volume, fresh bool, err error) {
-	if !nameRE.MatchString(spec.Name) || len(spec.Name) > 255 {
+	if !validName(spec.Name) || len(spec.Name) > 255 {
 		return nil, false, fmt.Errorf("%q %w, only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", spec.Name, ErrInvalidName)
 	}
 	unlock, err := durable.Lock(s.dir)
@@ -117,7 +122,7 @@ func (s *Store) make(spec Spec) (*Volume, error) {
 
 // Find returns the volume with the name, or ErrNotFound.
 func (s *Store) Find(name string) (*Volume, error) {
-	if !nameRE.MatchString(name) {
+	if !validName(name) {
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, name)
 	}
 	v := &Volume{dir: filepath.Join(s.dir, name)}
@@ -145,7 +150,7 @@ func (s *Store) List() ([]*Volume, error) {
 
 // Remove deletes a volume and its files. Whether a container uses it the caller has asked. Missing is done.
 func (s *Store) Remove(name string) error {
-	if !nameRE.MatchString(name) {
+	if !validName(name) {
 		return nil
 	}
 	unlock, err := durable.Lock(s.dir)
