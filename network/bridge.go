@@ -114,16 +114,11 @@ func (bridge) make(c *rtnl.Conn, s Spec) (rtnl.Link, error) {
 // configure gives the bridge its settings and addresses and sets it up. It runs at every start of a container, so it repairs
 // what somebody took away.
 func (bridge) configure(c *rtnl.Conn, s Spec, l rtnl.Link) error {
-	settings := "ipv6/conf/" + s.Bridge
-	if err := setSysctl(settings+"/accept_ra", "0"); err != nil { // or a container could route the host's traffic
-		return err
-	}
-	disabled := "1"
-	if s.IPv6 {
-		disabled = "0" // whatever the host's default for new links is
-	}
-	if err := setSysctl(settings+"/disable_ipv6", disabled); err != nil {
-		return err
+	own, _ := s.sysctls()
+	for key, value := range own {
+		if err := setSysctl(key, value); err != nil {
+			return err
+		}
 	}
 	if !l.Up {
 		if err := c.SetUp(l.Index); err != nil {
@@ -142,6 +137,29 @@ func (bridge) configure(c *rtnl.Conn, s Spec, l rtnl.Link) error {
 		}
 	}
 	return nil
+}
+
+// sysctls returns the settings that a bridge network needs: its bridge's own ones, and those of the host.
+func (s Spec) sysctls() (own, host map[string]string) {
+	conf := "ipv6/conf/" + s.Bridge
+	own = map[string]string{
+		conf + "/accept_ra":    "0", // or a container could route the host's traffic
+		conf + "/disable_ipv6": "1",
+	}
+	if s.IPv6 {
+		own[conf+"/disable_ipv6"] = "0" // whatever the host's default for new links is
+	}
+	host = map[string]string{}
+	for _, n := range s.Subnets {
+		switch {
+		case s.Internal:
+		case n.Prefix.Addr().Is6():
+			host[forwarding6] = "1"
+		default:
+			host[forwarding4] = "1"
+		}
+	}
+	return own, host
 }
 
 // defaultMTU returns the MTU of the link that the host's default route takes, or 0, the kernel's default.
@@ -174,7 +192,7 @@ func isDefault(r netlink.Route) bool {
 	return ones == 0
 }
 
-func (bridge) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Handle, mark string) (int, error) {
+func (b bridge) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Handle, mark string) (int, error) {
 	mac, err := net.ParseMAC(e.MAC)
 	if err != nil {
 		return 0, err
@@ -192,16 +210,29 @@ func (bridge) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Hand
 	if err := c.SetAlias(host, mark); err != nil {
 		return 0, err
 	}
+	return peer, b.setUpPort(c, s, e, mac)
+}
+
+// setUpPort gives a port what keeps it in order. It may be done again.
+func (bridge) setUpPort(c *rtnl.Conn, s Spec, e *Endpoint, mac net.HardwareAddr) error {
+	o, err := s.options()
+	if err != nil {
+		return err
+	}
+	if o.noICC {
+		// Frames from port to port pass no rule of the firewall, unless the module br_netfilter is loaded and switched on
+		// (sysctl net.bridge.bridge-nf-call-iptables), for all bridges of the host: this needs neither.
+		if err := c.Isolate(e.HostIndex); err != nil {
+			return err
+		}
+	}
 	// The host's end is a port: it needs no address of its own. The peer is still down, so there is none yet.
 	if err := setSysctl("ipv6/conf/"+e.HostSide+"/disable_ipv6", "1"); err != nil {
-		return 0, err
+		return err
 	}
 	// While the kernel takes an earlier owner of the address down, the bridge would lead its MAC to the dying port for
 	// tens of milliseconds, and its stack would answer. The static entry also keeps a neighbour from claiming the MAC.
-	if err := c.AddForwarding(host, mac); err != nil {
-		return 0, err
-	}
-	return peer, nil
+	return c.AddForwarding(e.HostIndex, mac)
 }
 
 func (bridge) remove(c *rtnl.Conn, s Spec, tag string) error {

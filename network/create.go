@@ -176,7 +176,8 @@ func (n *Networks) ensureDevice(c *rtnl.Conn, s Spec) (device, error) {
 	return made, err
 }
 
-// reattach makes the ends of live containers' veth pairs ports of a bridge that has been made again.
+// reattach makes the ends of live containers' veth pairs ports of a bridge that has been made again, or that somebody took
+// them from.
 func (n *Networks) reattach(c *rtnl.Conn, s Spec, d device) error {
 	users, err := n.Users(s.ID)
 	if err != nil || s.Bridge == "" {
@@ -184,17 +185,23 @@ func (n *Networks) reattach(c *rtnl.Conn, s Spec, d device) error {
 	}
 	for _, u := range users {
 		port, err := c.Link(u.Endpoint.HostSide)
-		if err != nil || port.Alias != mark(n.config.Tag, u.ID) || port.Master == d.index {
-			continue // its namespace is gone, or it is a port already: that of somebody who came a moment later
+		if err != nil || port.Alias != mark(n.config.Tag, u.ID) {
+			continue // its namespace is gone
 		}
 		mac, err := net.ParseMAC(u.Endpoint.MAC)
 		if err != nil {
 			return err
 		}
-		if err := c.SetMaster(port.Index, d.index); err != nil {
+		if port.Master != d.index {
+			if err := c.SetMaster(port.Index, d.index); err != nil {
+				return err
+			}
+		}
+		if err := c.SetUp(port.Index); err != nil {
 			return err
 		}
-		if err := c.AddForwarding(port.Index, mac); err != nil {
+		u.Endpoint.HostIndex = port.Index
+		if err := (bridge{}).setUpPort(c, s, &u.Endpoint, mac); err != nil {
 			return err
 		}
 		if err := c.AwaitWorking(port.Index); err != nil {
@@ -204,21 +211,29 @@ func (n *Networks) reattach(c *rtnl.Conn, s Spec, d device) error {
 	return nil
 }
 
-// ensureRules makes the firewall's rules of a network if they are missing.
+// ensureRules makes the firewall's rules of a network if they are missing, and those of everybody else if somebody has removed
+// them all.
 func (n *Networks) ensureRules(s Spec) error {
-	if s.Bridge == "" {
-		return nil
-	}
-	o, err := s.options()
-	if err != nil {
+	f, err := s.rules()
+	if err != nil || f.Bridge == "" {
 		return err
 	}
+	fresh, err := n.firewall.AddNetwork(f)
+	if err != nil || !fresh {
+		return err
+	}
+	return n.restoreRules(s.ID)
+}
+
+// rules returns what the firewall has to know of a network.
+func (s Spec) rules() (firewall.Network, error) {
+	o, err := s.options()
 	f := firewall.Network{Bridge: s.Bridge, Internal: s.Internal, NoICC: o.noICC, NoMasquerade: o.noMasquerade}
 	for _, sub := range s.Subnets {
 		f.Prefixes = append(f.Prefixes, sub.Prefix)
 		f.Gateways = append(f.Gateways, sub.Gateway)
 	}
-	return n.firewall.AddNetwork(f)
+	return f, err
 }
 
 // removeDevice removes what Ensure made. What is gone is good.

@@ -21,7 +21,10 @@ type Config struct {
 	Data  string // <data root>/networks
 	Run   string // <run root>/networks
 	Names string // <data root>/names/networks
-	Tag   string // empty, or the mark of an installation with roots of its own
+	// Sandboxes is a pattern (path/filepath.Match) of the paths of all the records that Setup is told to write. What is done for
+	// all containers at once needs it: Check, Repair, rules that come back.
+	Sandboxes string
+	Tag       string // empty, or the mark of an installation with roots of its own
 	// NetnsDir is where ip-netns(8) looks; empty: /run/netns.
 	NetnsDir string
 	// Etc is the folder of the host's resolv.conf and hosts; empty: /etc.

@@ -30,17 +30,28 @@ func setSysctl(key, value string) error {
 	return nil
 }
 
+// sysctl returns the value of net.<key>, unless this kernel does not have it.
+func sysctl(key string) (value string, known bool) {
+	text, err := os.ReadFile(sysctls + key)
+	return strings.TrimSpace(string(text)), err == nil
+}
+
+// The settings that make a host a router.
+const (
+	forwarding4 = "ipv4/ip_forward"
+	forwarding6 = "ipv6/conf/all/forwarding"
+)
+
 // forward turns on forwarding of IPv4, or of IPv6, between the links of the host.
 //
 // A host that forwards IPv6 ignores router advertisements on links with accept_ra=1 (ip-sysctl.rst), and so would lose its
 // own default route by our doing. With 2 such a link goes on as before.
 func forward(ipv6 bool) error {
 	if !ipv6 {
-		return setSysctl("ipv4/ip_forward", "1")
+		return setSysctl(forwarding4, "1")
 	}
-	const all = "ipv6/conf/all/forwarding"
-	if on, err := os.ReadFile(sysctls + all); err != nil || strings.TrimSpace(string(on)) == "1" {
-		return nil //nolint:nilerr // No IPv6 here: nothing to forward.
+	if on, known := sysctl(forwarding6); !known || on == "1" {
+		return nil
 	}
 	settings, err := filepath.Glob(sysctls + "ipv6/conf/*/accept_ra")
 	if err != nil {
@@ -56,5 +67,5 @@ func forward(ipv6 bool) error {
 			return err
 		}
 	}
-	return setSysctl(all, "1")
+	return setSysctl(forwarding6, "1")
 }

@@ -17,12 +17,14 @@ import (
 const patience = 30 * time.Second
 
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"ask":         cmdAsk,
 	"census":      cmdCensus,
 	"dnsupstream": cmdDNSUpstream,
 	"exits":       cmdExits,
 	"images":      cmdImages,
 	"outside":     cmdOutside,
 	"pty":         cmdPty,
+	"serve":       cmdServe,
 	"waitfor":     cmdWaitfor,
 }
 

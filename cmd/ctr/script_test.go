@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ctr/internal/testhost"
+	"ctr/runtime/installation"
 )
 
 var update = flag.Bool("update", false, "write what commands print now into the scripts that compare it")
@@ -27,9 +28,11 @@ var update = flag.Bool("update", false, "write what commands print now into the 
 //	pty FILE COMMAND...       run the command on a terminal and talk to it as FILE says: see cmdPty
 //	census save|check         note what there is in the host; check that nothing was added or lost since
 //	outside NAME PREFIX       make a neighbour; $NAME is the path of its network namespace, for nsenter --net
+//	serve NETNS PORT WORD     answer there, on TCP and UDP, with the word and the client's address; NETNS is "host" or a path
+//	[!] ask NETNS tcp|udp ADDRESS:PORT   ask from there, and print the answer
 //	dnsupstream ADDRESS FILE  start a DNS server that knows the records in FILE and counts what it is asked: see cmdDNSUpstream
 //
-// $resolver is the address of the host's name server. The condition [cmd:NAME] tells whether the machine has a command.
+// $resolver is the address of the host's name server, $table the name of the installation's nftables table. The condition [cmd:NAME] tells whether the machine has a command.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -91,6 +94,7 @@ func setUp(env *testscript.Env, h *testhost.Host) error {
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("CTR_ROOT", h.Root)
 	env.Setenv("CTR_RUN_ROOT", h.RunRoot)
+	env.Setenv("table", "ctr-"+installation.Roots{Data: h.Root, Run: h.RunRoot}.Tag())
 	env.Setenv("resolver", testhost.ResolverAddress)
 	return useImages(h, "small")
 }

@@ -34,7 +34,7 @@ func median(t *testing.T, f func(i int)) time.Duration {
 func TestCosts(t *testing.T) {
 	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
 		f := firewall.Open(nil, "")
-		must(t, f.AddNetwork(bridge4))
+		addNetwork(t, f, bridge4)
 		port := func(i int) []firewall.Port {
 			return []firewall.Port{port("tcp", "", uint16(10000+i), web4, 80)}
 		}
@@ -46,7 +46,7 @@ func TestCosts(t *testing.T) {
 			limit time.Duration
 			do    func(i int)
 		}{
-			{"AddNetwork, all there", 5 * time.Millisecond, func(int) { must(t, f.AddNetwork(bridge4)) }},
+			{"AddNetwork, all there", 5 * time.Millisecond, func(int) { addNetwork(t, f, bridge4) }},
 			{"AddPorts, one", 10 * time.Millisecond, func(i int) { must(t, f.AddPorts(port(i))) }},
 			{"RemovePorts, one", 100 * time.Millisecond, func(i int) { must(t, f.RemovePorts(port(i))) }},
 			{"RedirectDNS", 10 * time.Millisecond, func(int) {
@@ -71,7 +71,7 @@ func TestManyPorts(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
 		f := firewall.Open(nil, "")
-		must(t, f.AddNetwork(bridge4))
+		addNetwork(t, f, bridge4)
 		var list []firewall.Port
 		for i := range 5000 {
 			list = append(list, port("tcp", "", uint16(10000+i), web4, uint16(10000+i)))
@@ -110,7 +110,7 @@ func TestManyAtOnce(t *testing.T) {
 				f := firewall.Open(nil, "")
 				ip := netip.AddrFrom4([4]byte{172, byte(18 + i%networks), 0, byte(2 + i)})
 				for round := range 10 {
-					if err := f.AddNetwork(all[i%networks]); err != nil {
+					if _, err := f.AddNetwork(all[i%networks]); err != nil {
 						t.Error(err)
 					}
 					p := port("tcp", "", uint16(20000+i), ip, 80)

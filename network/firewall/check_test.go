@@ -73,21 +73,21 @@ func TestAddNetworkIsIdempotent(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
 		f := firewall.Open(nil, "")
-		must(t, f.AddNetwork(bridge4))
+		addNetwork(t, f, bridge4)
 		must(t, f.AddPorts([]firewall.Port{port("tcp", "", 8080, web4, 80)}))
 		first := run(t, "nft", "-a", "list", "ruleset")
-		must(t, f.AddNetwork(bridge4))
+		addNetwork(t, f, bridge4)
 		if again := run(t, "nft", "-a", "list", "ruleset"); again != first { // with handles: nothing was made anew
 			t.Errorf("added again:\n%s", again)
 		}
-		must(t, f.AddNetwork(bridge46))
+		addNetwork(t, f, bridge46)
 		changed := with(bridge4, func(n *firewall.Network) { n.Prefixes = prefixes("172.17.0.0/20"); n.NoICC = true })
-		must(t, f.AddNetwork(changed))
+		addNetwork(t, f, changed)
 		if findings, err := f.Check([]firewall.Network{changed, bridge46}, []firewall.Port{port("tcp", "", 8080, web4, 80)}); err != nil || len(findings) > 0 {
 			t.Errorf("a network that changed: %v, %v", findings, err)
 		}
 		run(t, "nft", "flush", "ruleset")
-		must(t, f.AddNetwork(changed))
+		addNetwork(t, f, changed)
 		if findings, err := f.Check([]firewall.Network{changed}, nil); err != nil || len(findings) > 0 {
 			t.Errorf("after a flush: %v, %v", findings, err)
 		}
@@ -104,7 +104,7 @@ func TestPortsHaveOwners(t *testing.T) {
 		if err := f.AddPorts([]firewall.Port{port("tcp", "", 8080, web4, 80)}); err == nil {
 			t.Error("ports without a network")
 		}
-		must(t, f.AddNetwork(bridge4))
+		addNetwork(t, f, bridge4)
 		for _, host := range []string{"", "10.1.2.3", "127.0.0.1"} {
 			old, successor := port("tcp", host, 8080, web4, 80), port("tcp", host, 8080, web4, 80)
 			successor.Owner = "the next one"
@@ -126,8 +126,8 @@ func TestTwoInstallations(t *testing.T) {
 	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
 		dockerRules(t)
 		one, other := firewall.Open(nil, ""), firewall.Open(nil, "0a1b2c3d")
-		must(t, one.AddNetwork(bridge4))
-		must(t, other.AddNetwork(bridge46))
+		addNetwork(t, one, bridge4)
+		addNetwork(t, other, bridge46)
 		must(t, other.Reset())
 		if findings, err := one.Check([]firewall.Network{bridge4}, nil); err != nil || len(findings) > 0 {
 			t.Errorf("after the reset of another installation: %v, %v", findings, err)
@@ -143,7 +143,7 @@ func TestLegacyTablesAreFound(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
 		f := firewall.Open(nil, "")
-		must(t, f.AddNetwork(bridge4))
+		addNetwork(t, f, bridge4)
 		run(t, "iptables-legacy", "-P", "FORWARD", "DROP")
 		findings, err := f.Check([]firewall.Network{bridge4}, nil)
 		must(t, err)
@@ -159,7 +159,7 @@ func TestOtherNamespace(t *testing.T) {
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		l := newLab(t, h)
 		f := firewall.Open(l.lanA.ns, "")
-		must(t, f.AddNetwork(bridge4))
+		addNetwork(t, f, bridge4)
 		must(t, f.AddPorts([]firewall.Port{port("udp", "10.1.0.2", 53, web4, 53)}))
 		if rules := run(t, "nft", "list", "ruleset"); rules != "" {
 			t.Errorf("rules here:\n%s", rules)

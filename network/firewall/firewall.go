@@ -39,8 +39,8 @@ type Network struct {
 	Prefixes []netip.Prefix // its subnets
 	Gateways []netip.Addr   // the bridge's own addresses
 	Internal bool           // no way out, and no way to the host
-	// NoICC: containers do not reach each other, except by published ports. Packets within a bridge pass these rules only
-	// where br_netfilter has them do so (net.bridge.bridge-nf-call-iptables and -ip6tables), which is the caller's to see to.
+	// NoICC: containers do not reach each other, except by published ports. Packets that stay within a bridge pass these rules
+	// only where br_netfilter makes them (net.bridge.bridge-nf-call-iptables): to keep its ports apart is the caller's part.
 	NoICC        bool
 	NoMasquerade bool // source addresses are kept on the way out; whoever answers needs a route
 }
@@ -62,17 +62,18 @@ type Port struct {
 }
 
 // AddNetwork sets the rules of a network. It is idempotent, costs one look when all is there, and makes the whole table
-// again, in one transaction, when it is not. Elements of other networks and of ports stay as they are.
-func (f *Firewall) AddNetwork(n Network) error {
-	if err := f.addNetwork(n); err != nil {
-		return fmt.Errorf("add firewall rules of %q: %w", n.Bridge, err)
+// again, in one transaction, when it is not. Elements of other networks and of ports stay as they are. It tells whether the
+// table was missing: on a host where others are in use, somebody has removed their rules as well.
+func (f *Firewall) AddNetwork(n Network) (fresh bool, err error) {
+	if fresh, err = f.addNetwork(n); err != nil {
+		return fresh, fmt.Errorf("add firewall rules of %q: %w", n.Bridge, err)
 	}
-	return nil
+	return fresh, nil
 }
 
-func (f *Firewall) addNetwork(n Network) error {
+func (f *Firewall) addNetwork(n Network) (fresh bool, err error) {
 	want, present := n.elements(), false
-	err := f.update(func(s *session) (bool, error) {
+	err = f.update(func(s *session) (bool, error) {
 		have, err := s.elements(setNetworks)
 		if err == nil && slices.ContainsFunc(have, func(e element) bool { return e.id() == want[0].id() && same(e, want[0]) }) {
 			present = true
@@ -80,6 +81,7 @@ func (f *Firewall) addNetwork(n Network) error {
 		}
 		// Whatever is wrong, the transaction below cures it or says why it cannot be cured.
 		have, err = s.elements(networkSets()...)
+		fresh = errors.Is(err, unix.ENOENT)
 		if err != nil {
 			have = nil
 		}
@@ -88,12 +90,12 @@ func (f *Firewall) addNetwork(n Network) error {
 		return true, errors.Join(s.install(tableOf(f.table)), s.remove(remove), s.add(add))
 	})
 	if err != nil {
-		return f.explain(err)
+		return false, f.explain(err)
 	}
 	if present {
-		return nil
+		return false, nil
 	}
-	return f.update(func(s *session) (bool, error) { return false, f.mark(s, n) })
+	return fresh, f.update(func(s *session) (bool, error) { return false, f.mark(s, n) })
 }
 
 // RemoveNetwork takes away what AddNetwork set. A network that is not there is removed already. The table stays, for the

@@ -29,8 +29,8 @@ func TestDockerLetsContainersPass(t *testing.T) {
 		before := run(t, "iptables", "-S") + run(t, "ip6tables", "-S")
 		f := firewall.Open(nil, "")
 		for range 2 {
-			must(t, f.AddNetwork(bridge4))
-			must(t, f.AddNetwork(bridge46))
+			addNetwork(t, f, bridge4)
+			addNetwork(t, f, bridge46)
 		}
 		got := run(t, "iptables", "-S", "DOCKER-USER")
 		for _, want := range []string{
@@ -51,7 +51,7 @@ func TestDockerLetsContainersPass(t *testing.T) {
 		}
 		// What iptables saves and restores is still ours.
 		run(t, "sh", "-c", "iptables-save | iptables-restore; ip6tables-save | ip6tables-restore")
-		must(t, f.AddNetwork(bridge4))
+		addNetwork(t, f, bridge4)
 		if again := run(t, "iptables", "-S", "DOCKER-USER"); again != got {
 			t.Errorf("after a save and restore:\n%s", again)
 		}
@@ -84,7 +84,7 @@ func TestOtherManagers(t *testing.T) {
 				run(t, "nft", m.rules)
 				before := run(t, "nft", "list", "ruleset")
 				f := firewall.Open(nil, "0a1b2c3d")
-				must(t, f.AddNetwork(bridge4))
+				addNetwork(t, f, bridge4)
 				rules := run(t, "nft", "list", "table", "inet", strings.Fields(m.rules)[2])
 				want := 0
 				if m.open {

@@ -104,7 +104,7 @@ func TestGoldenTables(t *testing.T) {
 			testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
 				f := firewall.Open(nil, "")
 				for _, n := range m.networks {
-					must(t, f.AddNetwork(n))
+					addNetwork(t, f, n)
 				}
 				must(t, f.AddPorts(m.ports))
 				golden(t, m.name, run(t, "nft", "list", "table", "inet", "ctr"))
@@ -167,6 +167,13 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// addNetwork adds a network.
+func addNetwork(t testing.TB, f *firewall.Firewall, n firewall.Network) {
+	t.Helper()
+	_, err := f.AddNetwork(n)
+	must(t, err)
 }
 
 func run(t testing.TB, name string, args ...string) string {

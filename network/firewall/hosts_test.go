@@ -220,7 +220,7 @@ func (l *lab) network(t *testing.T, n firewall.Network) {
 	}
 	l.host.ip(t, "link set "+n.Bridge+" up")
 	l.networks = append(l.networks, n)
-	must(t, l.AddNetwork(n))
+	addNetwork(t, l.Firewall, n)
 }
 
 // container makes a namespace on a bridge, with default routes by its gateways.

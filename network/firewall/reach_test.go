@@ -112,7 +112,7 @@ func TestPublishedPorts(t *testing.T) {
 			{l.lanA, "tcp", "10.1.0.1:8080", "a 172.17.0.1"},
 			{l.lanA, "tcp", "10.1.0.1:8082", ""},
 		})
-		must(t, l.AddNetwork(labBridge))
+		addNetwork(t, l.Firewall, labBridge)
 		askAll(t, []question{{l.lanA, "tcp", "172.17.0.2:80", ""}})
 	})
 }

@@ -217,6 +217,22 @@ func (c *Conn) AddAddr(index int, p netip.Prefix) error {
 	return nil
 }
 
+// Addrs returns the addresses of a link.
+func (c *Conn) Addrs(index int) ([]netip.Prefix, error) {
+	list, err := whole(func() ([]netlink.Addr, error) { return c.AddrList(byIndex(index), netlink.FAMILY_ALL) })
+	if err != nil {
+		return nil, fmt.Errorf("list addresses of link %d: %w", index, err)
+	}
+	all := make([]netip.Prefix, 0, len(list))
+	for _, a := range list {
+		if ip, ok := netip.AddrFromSlice(a.IP); ok {
+			ones, _ := a.Mask.Size()
+			all = append(all, netip.PrefixFrom(ip.Unmap(), ones))
+		}
+	}
+	return all, nil
+}
+
 // AddDefaultRoute adds the default route through the gateway, or, with the zero gateway, straight to the link.
 func (c *Conn) AddDefaultRoute(index int, gateway netip.Addr, family int) error {
 	bits := 32
@@ -254,6 +270,24 @@ func (c *Conn) SetMaster(index, master int) error {
 		return fmt.Errorf("make link %d a port: %w", index, err)
 	}
 	return nil
+}
+
+// Isolate keeps a port of a bridge apart from all other ports that are so: nothing passes between them but by way of the
+// host (IFLA_BRPORT_ISOLATED, Linux 4.18).
+func (c *Conn) Isolate(port int) error {
+	if err := c.LinkSetIsolated(byIndex(port), true); err != nil {
+		return fmt.Errorf("isolate port %d: %w", port, err)
+	}
+	return nil
+}
+
+// Isolated tells whether Isolate was called for the port.
+func (c *Conn) Isolated(port int) (bool, error) {
+	p, err := c.LinkGetProtinfo(byIndex(port))
+	if err != nil {
+		return false, fmt.Errorf("look at port %d: %w", port, err)
+	}
+	return p.Isolated, nil
 }
 
 // SetUp sets a link up.

@@ -86,10 +86,11 @@ func openStores(roots Roots) (*Installation, error) {
 		return nil, err
 	}
 	in.Networks, err = network.Open(network.Config{
-		Data:  filepath.Join(roots.Data, "networks"),
-		Run:   filepath.Join(roots.Run, "networks"),
-		Names: filepath.Join(roots.Data, "names", "networks"),
-		Tag:   in.Tag,
+		Data:      filepath.Join(roots.Data, "networks"),
+		Run:       filepath.Join(roots.Run, "networks"),
+		Names:     filepath.Join(roots.Data, "names", "networks"),
+		Sandboxes: filepath.Join(roots.Run, "containers", "*", "sandbox.json"),
+		Tag:       in.Tag,
 	})
 	if err != nil {
 		return nil, err
