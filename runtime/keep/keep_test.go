@@ -286,8 +286,14 @@ func TestSuspendedKeeperLosesNothing(t *testing.T) {
 	if _, ok := k.Suspend(true); ok {
 		t.Error("suspended although somebody is attached")
 	}
+	// The keeper waits for who is attached and does not read.
+	left := make(chan error, 1)
+	go func() {
+		_, err := c.Wait()
+		left <- err
+	}()
 	finish(t, k, p)
-	if _, err := c.Wait(); err != nil {
+	if err := <-left; err != nil {
 		t.Error(err)
 	}
 	text, err := os.ReadFile(p.Log.Path)
