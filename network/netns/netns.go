@@ -90,12 +90,25 @@ func (h *Handle) Do(f func() error) error {
 // Close closes the handle. The kernel takes the namespace down, with all that is in it, when nobody else holds it.
 func (h *Handle) Close() error { return h.f.Close() }
 
-// onOwnThread runs f on a fresh goroutine whose thread ends with it, so that whatever f did to its thread is gone.
+// onOwnThread runs f on a fresh goroutine whose thread ends with it, so that whatever f did to its thread is gone. It is never
+// the main thread of the process: the Go runtime cannot end that one but parks it for ever, in the namespace that it has
+// entered, which would live as long as the process.
 func onOwnThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
-		done <- f()
+		defer close(done)
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The main thread stays locked to this goroutine meanwhile, so that the next one cannot get it.
+			defer runtime.UnlockOSThread()
+			done <- onOwnThread(f)
+			return
+		}
+		done <- f() // never unlocked: the thread ends with this goroutine
 	}()
-	return <-done
+	err, returned := <-done
+	if !returned {
+		runtime.Goexit() // f did, as a test that fails does
+	}
+	return err
 }
