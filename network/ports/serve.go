@@ -26,10 +26,16 @@ type Forward struct {
 //
 // All ports are watched by one goroutine and one epoll instance (a port costs no memory but the kernel's); TCP connections
 // have goroutines of their own, UDP flows do not.
-func Serve(ctx context.Context, forwards ...Forward) error {
+func Serve(ctx context.Context, forwards ...Forward) error { return serve(ctx, nil, forwards) }
+
+// serve is Serve, and takes other ports on the way.
+func serve(ctx context.Context, changes *Server, forwards []Forward) error {
 	p, err := newProxy(ctx, forwards)
 	if err != nil {
 		return fmt.Errorf("serve published ports: %w", err)
+	}
+	if changes != nil {
+		changes.begin(p)
 	}
 	err = p.run()
 	p.close()
@@ -51,10 +57,22 @@ type proxy struct {
 	oob    []byte    // for its control messages
 	spare  *os.File  // given up when there are no descriptors left, so that a connection can be refused
 	relays sync.WaitGroup
+
+	served  map[*Held]Forward
+	cuts    map[*Held]cut // of ports that have had a connection
+	changes chan change   // nil: there are none
+}
+
+// cut ends the connections of one port.
+type cut struct {
+	ctx context.Context
+	now context.CancelFunc
 }
 
 func newProxy(ctx context.Context, forwards []Forward) (p *proxy, err error) {
-	p = &proxy{ctx: ctx, epoll: -1, ready: map[int]func(){}, flows: map[flowKey]*flow{}}
+	p = &proxy{
+		ctx: ctx, epoll: -1, ready: map[int]func(){}, flows: map[flowKey]*flow{}, served: map[*Held]Forward{}, cuts: map[*Held]cut{},
+	}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -73,16 +91,25 @@ func newProxy(ctx context.Context, forwards []Forward) (p *proxy, err error) {
 		return p, err
 	}
 	for _, f := range forwards {
-		if len(f.Targets) == 0 {
-			return p, fmt.Errorf("port %s/%s has no target", f.Held.Port, f.Held.Port.Protocol)
-		}
-		for _, file := range f.Held.Files {
-			if err := p.listen(int(file.Fd()), f); err != nil {
-				return p, err
-			}
+		if err := p.add(f); err != nil {
+			return p, err
 		}
 	}
 	return p, nil
+}
+
+// add watches the sockets of a port.
+func (p *proxy) add(f Forward) error {
+	if len(f.Targets) == 0 {
+		return fmt.Errorf("port %s/%s has no target", f.Held.Port, f.Held.Port.Protocol)
+	}
+	p.served[f.Held] = f
+	for _, file := range f.Held.Files {
+		if err := p.listen(int(file.Fd()), f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // listen watches one socket of a port.
@@ -166,6 +193,7 @@ func (p *proxy) run() error {
 				do()
 			}
 		}
+		p.takeChanges()
 		p.sweep(time.Now())
 	}
 	return nil
@@ -180,7 +208,7 @@ func (p *proxy) setDeadline() error {
 	if err := p.events.SetReadDeadline(deadline); err != nil {
 		return err
 	}
-	if p.ctx.Err() != nil { // it may just have ended, and set the deadline that was overwritten
+	if p.ctx.Err() != nil || len(p.changes) > 0 { // it may just have ended, and set the deadline that was overwritten
 		return p.events.SetReadDeadline(time.Unix(1, 0))
 	}
 	return nil
@@ -188,6 +216,9 @@ func (p *proxy) setDeadline() error {
 
 // close ends what there is but the sockets of the ports.
 func (p *proxy) close() {
+	for _, c := range p.cuts {
+		c.now()
+	}
 	p.relays.Wait()
 	for _, f := range p.flows {
 		f.held.clients.Add(-1)
@@ -224,9 +255,10 @@ func (p *proxy) accept(fd int, held *Held, target netip.AddrPort) {
 		return
 	}
 	held.clients.Add(1)
+	ctx := p.cutOf(held)
 	p.relays.Go(func() {
 		defer held.clients.Add(-1)
-		relay(p.ctx, tcp, target)
+		relay(ctx, tcp, target)
 	})
 }
 

@@ -30,7 +30,7 @@ func NewStarter(conn *Conn, s Streams) (*Client, error) {
 
 func newClient(conn *Conn, s Streams, r Request) (*Client, error) {
 	c := &Client{conn: conn, s: s, detach: make(chan struct{})}
-	r.Version, r.Stdin, r.Stdout, r.Stderr = 1, s.Stdin != nil, s.Stdout != nil, s.Stderr != nil
+	r.Version, r.Stdin, r.Stdout, r.Stderr = Version, s.Stdin != nil, s.Stdout != nil, s.Stderr != nil
 	if err := conn.SendJSON(Hello, r); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("say hello: %w", err)

@@ -19,7 +19,7 @@ import (
 // Kind is the first byte of a frame.
 type Kind byte
 
-// The protocol, version 1. A client says hello, then both sides send as they like:
+// The protocol, version 2. A client says hello, then both sides send as they like:
 //
 //	client                        keeper
 //	  ── Hello{streams} ──────────▶        which streams it wants; with Hold, none: it only keeps the sandbox alive
@@ -36,6 +36,14 @@ type Kind byte
 //	◀──────────── Started JSON ───       the program runs; the streams follow
 //	◀───────────── Failed JSON ───       it does not; the last one
 //
+// Since version 2 a command may change what the keeper serves in the sandbox, after Hello{Change}. Descriptors travel with the
+// frames (SCM_RIGHTS in unix(7)):
+//
+//	  ── Change part 0, files ────▶        what is served from now on, in as many frames as it takes
+//	  ── Change last part, files ─▶
+//	◀──────────────── Changed ────       it is
+//	◀───────────── Failed text ───       or why not; then all is as before, or the container ends
+//
 // A client leaves by closing its end. An unknown kind is passed over, so that an older keeper serves a newer client.
 const (
 	Hello    Kind = 'h'
@@ -47,7 +55,12 @@ const (
 	Exit     Kind = 'x'
 	Started  Kind = 's'
 	Failed   Kind = 'f'
+	Change   Kind = 'c'
+	Changed  Kind = 'd'
 )
+
+// Version is the protocol's, for Request.
+const Version = 2
 
 // MaxPayload is the most bytes that one frame carries: two fit into a socket's default buffer several times over.
 const MaxPayload = 32 << 10
@@ -64,6 +77,8 @@ type Request struct {
 	Start bool `json:"start,omitempty"`
 	// Leave has it take the sandbox down, whoever uses it, and end.
 	Leave bool `json:"leave,omitempty"`
+	// Change announces Change frames.
+	Change bool `json:"change,omitempty"`
 }
 
 // Conn is one end of an attach connection. Reading and writing may happen at the same time; each from one goroutine only.

@@ -140,6 +140,10 @@ func (k *Keeper) Greet(conn *attach.Conn) error {
 
 // serve takes a client's frames until it leaves, or the keeper is suspended.
 func (k *Keeper) serve(c *client) {
+	if c.want.Change {
+		k.serveChanges(c)
+		return
+	}
 	for {
 		kind, payload, err := c.conn.Receive()
 		if errors.Is(err, os.ErrDeadlineExceeded) {

@@ -2,7 +2,9 @@ package keep
 
 import (
 	"context"
+	"errors"
 	"net"
+	"slices"
 	"sync"
 
 	"ctr/network/dns"
@@ -31,8 +33,11 @@ func (s Services) Held() []*ports.Held {
 // serving is Services while they are served.
 type serving struct {
 	Services
-	resolver  *dns.Server
+	resolver  *dns.Server   // nil: none yet
+	proxy     *ports.Server // nil: no port yet
 	running   sync.WaitGroup
+	resolving context.Context //nolint:containedctx // the life of what is started later
+	proxying  context.Context //nolint:containedctx // likewise
 	stopDNS   context.CancelFunc
 	stopPort  context.CancelFunc
 	suspended bool
@@ -41,21 +46,69 @@ type serving struct {
 // serve starts the services.
 func (s Services) serve() *serving {
 	now := &serving{Services: s}
-	var resolving, proxying context.Context
-	resolving, now.stopDNS = context.WithCancel(context.Background())
-	proxying, now.stopPort = context.WithCancel(context.Background())
+	now.resolving, now.stopDNS = context.WithCancel(context.Background())
+	now.proxying, now.stopPort = context.WithCancel(context.Background())
 	if s.DNS != nil {
-		now.resolver = dns.New(*s.DNS, s.NetNS)
-		now.running.Go(func() {
-			_ = now.resolver.Serve(resolving, s.UDP, s.TCP) // it ends with its sockets
-		})
+		now.resolve()
 	}
 	if len(s.Forwards) > 0 {
-		now.running.Go(func() {
-			_ = ports.Serve(proxying, s.Forwards...) // what the kernel leads to the container does not need it
-		})
+		now.forward()
 	}
 	return now
+}
+
+// resolve starts the resolver.
+func (s *serving) resolve() {
+	s.resolver = dns.New(*s.DNS, s.NetNS)
+	s.running.Go(func() {
+		_ = s.resolver.Serve(s.resolving, s.UDP, s.TCP) // it ends with its sockets
+	})
+}
+
+// forward starts the proxy of the published ports.
+func (s *serving) forward() {
+	s.proxy = ports.NewServer()
+	s.running.Go(func() {
+		_ = s.proxy.Serve(s.proxying, s.Forwards...) // what the kernel leads to the container does not need it
+	})
+}
+
+// change serves something else from now on; on error all that came with next is still the caller's. A resolver, once there,
+// stays: the programs of the container know its address. Ports that are not served any more are given back.
+func (s *serving) change(next Services) error {
+	sockets := next.UDP != nil && next.TCP != nil
+	if next.DNS != nil && s.resolver == nil && !sockets {
+		return errors.New("a resolver needs sockets")
+	}
+	before := s.Held()
+	if s.proxy != nil {
+		if err := s.proxy.Set(next.Forwards); err != nil {
+			return err
+		}
+	}
+	s.Forwards = next.Forwards
+	if s.proxy == nil && len(next.Forwards) > 0 {
+		s.forward()
+	}
+	for _, held := range before {
+		if !slices.Contains(s.Held(), held) {
+			_ = held.Close() // nothing was written to it
+		}
+	}
+	switch {
+	case next.DNS != nil && s.resolver == nil:
+		s.DNS, s.UDP, s.TCP = next.DNS, next.UDP, next.TCP
+		s.resolve()
+		return nil
+	case next.DNS != nil:
+		s.DNS = next.DNS
+		s.resolver.Reconfigure(*next.DNS)
+	}
+	if sockets { // a second time, by a command that did not hear the answer
+		next.UDP.Close()
+		next.TCP.Close()
+	}
+	return nil
 }
 
 // suspend ends the services in a way that lets them be taken up on the same descriptors without anybody noticing. It returns
