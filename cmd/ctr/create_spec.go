@@ -243,6 +243,9 @@ func specHealth(c *cli.Context, s *container.Spec) error {
 		if *d.to < 0 {
 			return fmt.Errorf("--%s cannot be negative", d.flag)
 		}
+		if *d.to > 0 && *d.to < time.Millisecond {
+			return fmt.Errorf("--%s cannot be less than 1ms", d.flag)
+		}
 		set = true
 	}
 	if c.IsSet("health-retries") {

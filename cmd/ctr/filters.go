@@ -137,7 +137,7 @@ func containerFilters(in *lifecycle.Installation, v *viewer, texts []string, all
 			f.labels(s.Labels) &&
 			(len(exited) == 0 || s.state.Status == container.Exited && slices.Contains(exited, s.state.ExitCode)) &&
 			f.any("status", func(w string) bool { return string(s.State) == w }) &&
-			f.any("health", func(w string) bool { return w == s.state.Health || w == "none" && s.state.Health == "" }) &&
+			f.any("health", func(w string) bool { return w == healthWord(s.state.Health) }) &&
 			f.any("is-task", func(w string) bool { return w == "false" }) &&
 			f.any("volume", s.hasVolume) &&
 			f.any("network", func(n string) bool { return s.onNetwork(v, n) }) &&
@@ -302,3 +302,10 @@ func networkFilters(in *lifecycle.Installation, texts []string) (func(network.Sp
 
 // predefined tells whether a network always exists.
 func predefined(name string) bool { return name == "bridge" || name == "host" || name == "none" }
+
+func healthWord(h *container.Health) string {
+	if h == nil {
+		return "none"
+	}
+	return h.Status
+}

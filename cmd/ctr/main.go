@@ -14,6 +14,7 @@ import (
 	"ctr/images"
 	"ctr/internal/span"
 	"ctr/runtime/engine"
+	"ctr/runtime/health"
 	"ctr/runtime/monitor"
 )
 
@@ -25,6 +26,7 @@ var (
 
 func main() {
 	monitor.Main() // does not return where this process is the monitor of a container
+	health.Main()  // nor where it is one of its health checks
 	ui := &ui{in: os.Stdin, out: &output{file: os.Stdout}, err: os.Stderr}
 	args := timed(os.Args, ui)
 	if startsPrograms(args) {

@@ -39,8 +39,8 @@ type State struct {
 	Error      string    // why the last start failed
 	OOMKilled  bool
 	Restarts   int
-	Health     string // "", starting, healthy, unhealthy
-	Orphaned   bool   // it runs, but its monitor was killed
+	Health     *Health // nil: nobody checks
+	Orphaned   bool    // it runs, but its monitor was killed
 }
 
 // Running tells whether the container has a process, paused or not. One whose process has ended, while its monitor has yet to
@@ -64,6 +64,7 @@ type Exit struct {
 	Error      string    `json:"error,omitempty"`
 	OOMKilled  bool      `json:"oomKilled,omitempty"`
 	Restarts   int       `json:"restarts,omitempty"`
+	Health     *Health   `json:"health,omitempty"` // as it was at the end
 	// Stopped says that the user ended it: a restart policy does not bring it back.
 	Stopped bool `json:"stopped,omitempty"`
 }
@@ -137,7 +138,7 @@ func (c *Container) State() State {
 	}
 	s := State{
 		Status: Exited, ExitCode: exit.ExitCode, StartedAt: exit.StartedAt, FinishedAt: exit.FinishedAt,
-		Error: exit.Error, OOMKilled: exit.OOMKilled, Restarts: exit.Restarts,
+		Error: exit.Error, OOMKilled: exit.OOMKilled, Restarts: exit.Restarts, Health: exit.Health,
 	}
 	if exit.StartedAt.IsZero() {
 		s.Status = Created // every start has failed: Docker leaves it created
@@ -161,6 +162,7 @@ func (c *Container) liveState(m Monitor, exit Exit) (State, bool) {
 		if m.StartedAt.IsZero() { // created by libcontainer, its program not yet released
 			return State{Status: Created}, true
 		}
+		s.Health = c.Health(m.StartedAt)
 		if frozen(m.Freezer) {
 			s.Status = Paused
 		}

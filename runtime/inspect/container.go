@@ -79,8 +79,11 @@ func (c Container) state() *api.State {
 		StartedAt:  s.StartedAt.UTC().Format(time.RFC3339Nano),
 		FinishedAt: s.FinishedAt.UTC().Format(time.RFC3339Nano),
 	}
-	if s.Health != "" {
-		st.Health = &api.Health{Status: api.HealthStatus(s.Health), Log: []*api.HealthcheckResult{}}
+	if h := s.Health; h != nil {
+		st.Health = &api.Health{Status: api.HealthStatus(h.Status), FailingStreak: h.FailingStreak, Log: []*api.HealthcheckResult{}}
+		for _, p := range h.Log {
+			st.Health.Log = append(st.Health.Log, &api.HealthcheckResult{Start: p.Start, End: p.End, ExitCode: p.ExitCode, Output: p.Output})
+		}
 	}
 	return st
 }

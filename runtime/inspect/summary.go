@@ -34,8 +34,8 @@ func (c Container) Summary(now time.Time) api.Summary {
 		Mounts:          mountPoints(s.Mounts),
 	}
 	out.HostConfig.NetworkMode = string(c.networkMode())
-	if c.State.Health != "" {
-		out.Health = &api.HealthSummary{Status: api.HealthStatus(c.State.Health)}
+	if h := c.State.Health; h != nil && c.State.Running() {
+		out.Health = &api.HealthSummary{Status: api.HealthStatus(h.Status), FailingStreak: h.FailingStreak}
 	}
 	return out
 }
@@ -59,10 +59,10 @@ func Status(s container.State, now time.Time) string {
 		switch {
 		case s.Status == container.Paused:
 			return text + " (Paused)"
-		case s.Health == "starting":
+		case s.Health != nil && s.Health.Status == container.Starting:
 			return text + " (health: starting)"
-		case s.Health != "":
-			return text + " (" + s.Health + ")"
+		case s.Health != nil:
+			return text + " (" + s.Health.Status + ")"
 		}
 		return text
 	case container.Restarting:

@@ -2,6 +2,7 @@ package keep
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -23,11 +24,14 @@ type Program struct {
 	Pty       *os.File // the terminal's master; carries stdin and stdout
 	StdinOnce bool     // stdin ends when the first client that had it leaves
 	Log       Log
+	Probe     *Probe // nil: none
 
 	keeper *Keeper
 	log    *logs.Writer
 	pumps  sync.WaitGroup
 	stdin  stdin
+	prober *prober
+	binary string // what Probe executes
 }
 
 // Log is where a program's output is kept. An empty path: nowhere.
@@ -44,6 +48,9 @@ func (k *Keeper) Run(p *Program) error {
 	p.stdin.f = p.Stdin
 	if p.Pty != nil {
 		p.stdin.f, p.stdin.terminal = p.Pty, true
+	}
+	if p.Probe != nil {
+		p.prober = newProber(*p.Probe, cmp.Or(p.binary, "/proc/self/exe"))
 	}
 	k.mu.Lock()
 	k.program = p
@@ -68,6 +75,7 @@ func (p *Program) begin() error {
 	p.pump(p.Pty, attach.Stdout, logs.Stdout)
 	p.pump(p.Stdout, attach.Stdout, logs.Stdout)
 	p.pump(p.Stderr, attach.Stderr, logs.Stderr)
+	p.prober.start()
 	return nil
 }
 
@@ -87,6 +95,7 @@ func (p *Program) Wait() error {
 
 // Reap lets the init go, once it has ended, and returns its exit code; 128 + n if signal n ended it.
 func (p *Program) Reap() (int, error) {
+	p.prober.stop(true)
 	var ws unix.WaitStatus
 	for {
 		_, err := unix.Wait4(p.Init.PID, &ws, 0, nil)

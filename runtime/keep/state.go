@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -53,6 +54,7 @@ type programState struct {
 	Log       Log     `json:"log"`
 	// Pending are the beginnings of lines that were read and not logged, by stream.
 	Pending [2][]byte `json:"pending"`
+	Probe   *Probe    `json:"probe,omitempty"`
 }
 
 type servicesState struct {
@@ -76,13 +78,14 @@ var past = time.Unix(1, 0)
 // the execve(2) that follows, which ends them where they are and keeps their sockets.
 func (k *Keeper) Suspend(idle bool) (State, bool) {
 	p := k.running()
-	if p == nil || idle && k.hub.attached() > 0 {
+	if p == nil || idle && k.hub.attached() > 0 || !p.prober.stop(!idle) {
 		return State{}, false
 	}
 	k.mu.Lock()
 	services := k.services
 	k.mu.Unlock()
 	if idle && services != nil && !services.suspend() {
+		p.prober.start()
 		return State{}, false
 	}
 	_ = k.listener.SetDeadline(past)
@@ -132,6 +135,9 @@ func (k *Keeper) state(p *Program, services *serving) State {
 	s.Program = programState{
 		Init: p.Init, Stdin: -1, Stdout: fileFD(p.Stdout), Stderr: fileFD(p.Stderr), Pty: fileFD(p.Pty),
 		StdinOnce: p.StdinOnce, Log: p.Log, Pending: p.Log.pending,
+	}
+	if p.prober != nil {
+		s.Program.Probe = &p.prober.Probe
 	}
 	if !p.stdin.closed {
 		s.Program.Stdin = fileFD(p.Stdin)
@@ -188,6 +194,7 @@ func Resume(s State) (k *Keeper, p *Program, err error) {
 	p = &Program{
 		Init: s.Program.Init, Stdin: openFD(s.Program.Stdin), Stdout: openFD(s.Program.Stdout), Stderr: openFD(s.Program.Stderr),
 		Pty: openFD(s.Program.Pty), StdinOnce: s.Program.StdinOnce, Log: s.Program.Log,
+		Probe: s.Program.Probe, binary: "/proc/self/fd/" + strconv.Itoa(s.NextFile),
 	}
 	p.Log.pending = s.Program.Pending
 	if err := k.Run(p); err != nil {

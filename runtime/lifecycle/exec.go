@@ -6,6 +6,8 @@ import (
 	"io"
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	"ctr/rootfs"
 	"ctr/runtime/attach"
 	"ctr/runtime/container"
@@ -39,7 +41,10 @@ func (in *Installation) Exec(ctx context.Context, c *container.Container, spec E
 	if spec.TTY {
 		return in.execTTY(c, cfg, streams)
 	}
-	return in.execPipes(c, cfg, streams)
+	if !spec.Bound {
+		ctx = context.Background()
+	}
+	return in.execPipes(ctx, c, cfg, streams)
 }
 
 // execTTY gives the program a terminal and relays it.
@@ -83,8 +88,9 @@ func firstSize(streams *attach.Streams) attach.Size {
 	}
 }
 
-// execPipes gives the program pipes, never our own descriptors: what it does to its terminal must not reach ours.
-func (in *Installation) execPipes(c *container.Container, cfg engine.ExecConfig, streams *attach.Streams) (int, error) {
+// execPipes gives the program pipes, never our own descriptors: what it does to its terminal must not reach ours. It is killed
+// when ctx ends.
+func (in *Installation) execPipes(ctx context.Context, c *container.Container, cfg engine.ExecConfig, streams *attach.Streams) (int, error) {
 	pipes, err := openPipes(streams)
 	if err != nil {
 		return 0, err
@@ -97,7 +103,13 @@ func (in *Installation) execPipes(c *container.Container, cfg engine.ExecConfig,
 		return 0, err
 	}
 	pipes.relay(streams)
+	stop := context.AfterFunc(ctx, func() {
+		if p.ID.Alive() { // the leader of a session of its own
+			unix.Kill(-p.ID.PID, unix.SIGKILL) //nolint:errcheck // it has just ended
+		}
+	})
 	code, err := p.Wait()
+	stop()
 	pipes.drained.Wait()
 	return code, err
 }

@@ -38,11 +38,15 @@ func applyImage(spec *container.Spec, image images.Image) error {
 	}
 	maps.Copy(labels, spec.Labels)
 	spec.Labels = labels
-	if spec.Health == nil && cfg.Healthcheck != nil {
-		spec.Health = &container.HealthCheck{
+	if cfg.Healthcheck != nil {
+		health := container.HealthCheck{
 			Test: cfg.Healthcheck.Test, Interval: cfg.Healthcheck.Interval, Timeout: cfg.Healthcheck.Timeout,
 			StartPeriod: cfg.Healthcheck.StartPeriod, StartInterval: cfg.Healthcheck.StartInterval, Retries: cfg.Healthcheck.Retries,
 		}
+		if spec.Health != nil {
+			health = spec.Health.Merge(health)
+		}
+		spec.Health = &health
 	}
 	applyVolumes(spec, cfg.Volumes)
 	return applyPorts(spec, cfg.ExposedPorts)

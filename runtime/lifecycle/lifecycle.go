@@ -57,6 +57,7 @@ type ExecSpec struct {
 	User       string
 	TTY        bool
 	Privileged bool
+	Bound      bool // the program, with its process group, is killed when the context ends
 }
 
 // StopOptions are those of `stop`.

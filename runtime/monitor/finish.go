@@ -25,7 +25,7 @@ func (m *monitor) end(r *run, code int, again decision) {
 	}
 	m.note("write exit record", m.c.WriteExit(container.Exit{
 		StartedAt: r.began, FinishedAt: time.Now(), ExitCode: code, OOMKilled: oom,
-		Restarts: m.record.Restarts, Stopped: m.c.StopAsked(),
+		Restarts: m.record.Restarts, Stopped: m.c.StopAsked(), Health: m.c.Health(m.record.StartedAt),
 	}))
 	m.note("drain output", r.program.End())
 	r.joins.close()

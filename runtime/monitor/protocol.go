@@ -25,6 +25,8 @@ import (
 // The command may die at any moment; the monitor goes on.
 const (
 	argv0 = "ctr-monitor"
+	// ProbeName is argv[0] of a health check, which is executed with the same arguments (package health).
+	ProbeName = "ctr-health"
 
 	controlFD = 3
 	lockFD    = 4

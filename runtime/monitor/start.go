@@ -206,6 +206,16 @@ func (r *run) hand() error {
 	if c.Log.Driver != "none" {
 		p.Log = keep.Log{Path: c.LogPath(), Options: logs.Options{MaxSize: c.Log.MaxSize, MaxFile: c.Log.MaxFile}}
 	}
+	if c.Spec.Health.Enabled() {
+		h := c.Spec.Health.WithDefaults()
+		first := h.Interval
+		if h.StartPeriod > 0 {
+			first = h.StartInterval
+		}
+		p.Probe = &keep.Probe{
+			Args: []string{ProbeName, r.m.in.Roots.Data, r.m.in.Roots.Run, c.ID}, Interval: h.Interval, Early: h.StartInterval, Next: time.Now().Add(first),
+		}
+	}
 	r.program = p
 	return r.m.keeper.Run(p)
 }
