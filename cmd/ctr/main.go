@@ -30,11 +30,13 @@ func main() {
 	ui := &ui{in: os.Stdin, out: &output{file: os.Stdout}, err: os.Stderr}
 	args := timed(os.Args, ui)
 	if startsPrograms(args) {
-		engine.Prewarm(prewarmTime, func() {})
+		engine.Prewarm(0, func() {}) // a monitor goes on with it
 	}
-	code := run(interruptible(), args, ui)
-	ui.complain(span.Print(ui.err))
-	os.Exit(code)
+	monitor.OffFirstThread(func() int {
+		code := run(interruptible(), args, ui)
+		ui.complain(span.Print(ui.err))
+		return code
+	})
 }
 
 // interruptible is a context that ends with the first SIGINT, SIGTERM or SIGHUP, so that a command can take back what it has

@@ -2,7 +2,6 @@ package main
 
 import (
 	"slices"
-	"time"
 
 	"ctr/internal/span"
 )
@@ -21,6 +20,3 @@ func timed(args []string, ui *ui) []string {
 func startsPrograms(args []string) bool {
 	return len(args) > 1 && slices.Contains([]string{"run", "start", "restart", "exec"}, args[1])
 }
-
-// prewarmTime is what a command takes until the monitor, or an exec, goes on by itself.
-const prewarmTime = 30 * time.Millisecond

@@ -4,16 +4,15 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/opencontainers/cgroups"
 )
 
 // Prewarm spares the start that follows most of a wait in the kernel. To move a process into a cgroup takes the writer's side of
 // a lock that all forks share (cgroup_threadgroup_rwsem, a percpu_rw_semaphore), and the first to take it waits for an RCU grace
 // period: 10 ms, a third of a start. Those who come while the lock is still warm, for some 10 ms, wait for nothing. So this
-// process moves itself to where it is already, which changes nothing, again and again until stop is called or the time is up.
+// process moves itself to where it is already, which changes nothing: once, and then again until stop is called or the time is up.
 // Forks go on meanwhile: the lock blocks them only once the grace period is over, for the microseconds of the write.
 //
 // It returns at once; first is called before, beside the caller. Where nothing waits (favordynmods), or /sys is not ours to write, it costs a few system calls.
@@ -21,10 +20,7 @@ func Prewarm(limit time.Duration, first func()) (stop func()) {
 	var done atomic.Bool
 	go func() {
 		first()
-		for end := time.Now().Add(limit); !done.Load() && time.Now().Before(end); {
-			if moveNowhere() != nil {
-				return
-			}
+		for end := time.Now().Add(limit); !done.Load() && moveNowhere() == nil && time.Now().Before(end); {
 			<-time.After(warm)
 		}
 	}()
@@ -43,22 +39,22 @@ func moveNowhere() error {
 }
 
 // warm is how long the lock stays warm, with a margin.
-const warm = 4 * time.Millisecond
+const warm = 8 * time.Millisecond
 
 // ownCgroup returns the cgroup.procs of the process's own cgroup, in any hierarchy: the lock is one for all. Empty: not found.
 func ownCgroup() string {
-	own, err := cgroups.ParseCgroupFile("/proc/self/cgroup")
+	text, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return ""
 	}
-	for _, h := range []struct{ controller, root string }{
-		{"pids", "/sys/fs/cgroup/pids"}, {"cpu", "/sys/fs/cgroup/cpu"}, {"", "/sys/fs/cgroup"},
-	} {
-		path, ok := own[h.controller]
-		if !ok {
+	for line := range strings.Lines(string(text)) {
+		// 7:pids:/path of version 1, 0::/path of version 2 (cgroups(7)).
+		_, line, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
+		controller, path, _ := strings.Cut(line, ":")
+		if controller != "pids" && controller != "" {
 			continue
 		}
-		file := filepath.Join(h.root, path, "cgroup.procs")
+		file := filepath.Join("/sys/fs/cgroup", controller, path, "cgroup.procs")
 		if _, err := os.Stat(file); err == nil {
 			return file
 		}
