@@ -20,7 +20,7 @@ goflags   = -buildvcs=false -trimpath -modfile=$(modfile) -tags $(tags)
 ldflags   = -s -w -linkmode external -extldflags "-static" -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := build
-.PHONY: build unit test race fuzz golden lint fmt check demo bench images install uninstall completion clean help print-goflags
+.PHONY: build unit test test-docker race fuzz golden lint fmt check demo bench images install uninstall completion clean help print-goflags
 
 build: ## build bin/ctr, one static binary
 	@hack/setup build
@@ -36,6 +36,11 @@ test: ## run every test (as root)
 	@hack/setup build test
 	@$(MAKE) --no-print-directory build images
 	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -timeout 15m ./...
+
+test-docker: ## run the test beside a Docker engine, which it installs (as root)
+	@hack/setup build test docker
+	@$(MAKE) --no-print-directory build images
+	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -run TestScripts/beside_docker -v ./cmd/ctr
 
 race: ## run the tests under the race detector (as root)
 	@hack/setup build test
@@ -96,4 +101,4 @@ print-goflags:
 	@echo '$(goflags)'
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  %-12s %s\n", $$1, $$2 }'
