@@ -159,3 +159,10 @@ func (b *bounded) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Decompress returns the uncompressed stream of an archive, which is compressed in whichever way its first bytes say, under
+// the terms of OpenLayer. The caller closes it.
+func Decompress(r io.Reader) (io.ReadCloser, error) {
+	plain, _, err := decompress(r)
+	return plain, err
+}

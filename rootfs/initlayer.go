@@ -18,6 +18,8 @@ var (
 	initFiles = []string{"dev/console", "etc/hosts", "etc/hostname", "etc/resolv.conf"}
 )
 
+const initLink, initLinkTarget = "etc/mtab", "/proc/mounts"
+
 // PrepareInitLayer makes real folders and files in the upper folder of a container for everything that the engine mounts
 // on, and /etc/mtab as a link to /proc/mounts, whatever the image or the container itself put there: a symbolic link in
 // such a place would lead a mount astray. Nothing outside of upper is touched, and what is right already stays.
@@ -43,7 +45,7 @@ func PrepareInitLayer(upper string, lower ...string) error {
 			return fmt.Errorf("prepare init layer: /%s: %w", name, diskFull(upper, err))
 		}
 	}
-	if err := realLink(r, "etc/mtab", "/proc/mounts"); err != nil {
+	if err := realLink(r, initLink, initLinkTarget); err != nil {
 		return fmt.Errorf("prepare init layer: /etc/mtab: %w", diskFull(upper, err))
 	}
 	return nil

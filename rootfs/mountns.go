@@ -27,6 +27,35 @@ func WithPrivateMounts(f func() error) error {
 	})
 }
 
+// OpenBare opens the root file system that a process sees, without what is mounted on it. The caller closes the file.
+func OpenBare(pid int) (f *os.File, err error) {
+	err = onOwnThread(func() error {
+		ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", pid))
+		if err != nil {
+			return err
+		}
+		defer ns.Close()
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			return os.NewSyscallError("unshare", err)
+		}
+		// A mount can be copied only from where it is (open_tree(2)).
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS); err != nil {
+			return os.NewSyscallError("setns", err)
+		}
+		m, err := unix.OpenTree(unix.AT_FDCWD, "/", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err != nil {
+			return os.NewSyscallError("open_tree", err)
+		}
+		defer unix.Close(m)
+		f, err = openMount(m)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open root file system of process %d: %w", pid, err)
+	}
+	return f, nil
+}
+
 // onOwnThread runs f on a thread that ends afterwards. It is never the main thread of the process: the Go runtime cannot end
 // that one but parks it for ever, and its namespaces would live as long as the process.
 func onOwnThread(f func() error) error {

@@ -33,6 +33,46 @@ func (o Overlay) Mount() error {
 	return nil
 }
 
+// Open mounts the overlay nowhere, and opens its root: it is there as long as the file, and what is opened in it, is open.
+// (Target is needed where the kernel is older than Linux 6.5, for a moment and in a mount namespace of its own.) The caller
+// closes the file.
+func (o Overlay) Open() (*os.File, error) {
+	dirs, err := o.open()
+	defer dirs.close()
+	if err != nil {
+		return nil, fmt.Errorf("open root file system: %w", err)
+	}
+	m, err := dirs.mount(o)
+	if err == nil {
+		defer unix.Close(m)
+		return openMount(m)
+	}
+	if !errors.Is(err, unix.EINVAL) {
+		return nil, fmt.Errorf("open root file system: %w", err)
+	}
+	var f *os.File
+	err = WithPrivateMounts(func() error {
+		if err := dirs.mountOld(o); err != nil {
+			return err
+		}
+		f, err = os.Open(o.Target)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open root file system: %w", err)
+	}
+	return f, nil
+}
+
+// openMount opens the root of a mount for reading; the descriptor of a mount itself is one of O_PATH.
+func openMount(m int) (*os.File, error) {
+	fd, err := unix.Openat(m, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open root of mount: %w", os.NewSyscallError("openat", err))
+	}
+	return os.NewFile(uintptr(fd), "/"), nil
+}
+
 func (o Overlay) mount() error {
 	if (o.Upper == "") != (o.Work == "") {
 		return errors.New("upper and work folder go together")

@@ -87,9 +87,14 @@ func (a *app) saveCommand() *cli.Command {
 }
 
 // runSave writes images. A file is there whole or not at all.
-func runSave(ctx context.Context, in *lifecycle.Installation, names []string, file string, ui *ui) (err error) {
+func runSave(ctx context.Context, in *lifecycle.Installation, names []string, file string, ui *ui) error {
+	return toFile(file, ui, func(w io.Writer) error { return in.Images.Save(ctx, w, names) })
+}
+
+// toFile has a result written to standard output, or to a file, which is there whole or not at all.
+func toFile(file string, ui *ui, write func(io.Writer) error) (err error) {
 	if file == "" {
-		return in.Images.Save(ctx, ui.out, names)
+		return write(ui.out)
 	}
 	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*.tmp")
 	if err != nil {
@@ -103,7 +108,7 @@ func runSave(ctx context.Context, in *lifecycle.Installation, names []string, fi
 			os.Remove(f.Name())
 		}
 	}()
-	return in.Images.Save(ctx, f, names)
+	return write(f)
 }
 
 func (a *app) importCommand() *cli.Command {

@@ -132,6 +132,12 @@ func (a *app) argumentsOf(path []string, usage string, n int) []string {
 		return []string{"bash", "zsh", "fish"}
 	case strings.Contains(kind, "NAME|ID"):
 		return slices.Concat(a.containerNames(), a.imageNames(), a.networkNames())
+	case strings.Contains(kind, "CONTAINER:"):
+		names := a.containerNames()
+		for i := range names {
+			names[i] += ":"
+		}
+		return names
 	case strings.Contains(kind, "CONTAINER"):
 		return a.containerNames()
 	case strings.Contains(kind, "IMAGE"), strings.Contains(kind, "REPOSITORY"), slices.Equal(path, []string{"pull"}):

@@ -84,7 +84,7 @@ func (u *unpacker) impliedDir(parent *os.File, base string, exists bool) error {
 	if err := unix.Fstatat(int(parent.Fd()), base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return &os.PathError{Op: "stat", Path: base, Err: err}
 	}
-	if !isWhiteout(&st) {
+	if u.into != nil || !isWhiteout(&st) {
 		return fmt.Errorf("%w: %q is no folder", ErrArchive, base)
 	}
 	return inroot.ReplaceByDir(parent, base, 0o755)

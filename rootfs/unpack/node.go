@@ -18,14 +18,14 @@ func (u *unpacker) make(parent *os.File, base, name string, h *tar.Header) error
 	case tar.TypeDir:
 		return u.dir(parent, base, name, h)
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
-		if err := replace(parent, base); err != nil {
+		if err := u.replace(parent, base); err != nil {
 			return err
 		}
 		return u.file(parent, base, h)
 	case tar.TypeLink:
 		return u.link(parent, base, h)
 	case tar.TypeSymlink:
-		if err := replace(parent, base); err != nil {
+		if err := u.replace(parent, base); err != nil {
 			return err
 		}
 		if err := unix.Symlinkat(h.Linkname, int(parent.Fd()), base); err != nil {
@@ -36,7 +36,7 @@ func (u *unpacker) make(parent *os.File, base, name string, h *tar.Header) error
 		if err != nil {
 			return err
 		}
-		if err := replace(parent, base); err != nil {
+		if err := u.replace(parent, base); err != nil {
 			return err
 		}
 		if err := mknod(parent, base, mode, dev); err != nil {
@@ -49,7 +49,10 @@ func (u *unpacker) make(parent *os.File, base, name string, h *tar.Header) error
 }
 
 // replace removes what has the name of an entry that is no folder.
-func replace(parent *os.File, base string) error {
+func (u *unpacker) replace(parent *os.File, base string) error {
+	if u.into != nil {
+		return giveWay(parent, base)
+	}
 	return inroot.RemoveAll(parent, base)
 }
 
@@ -60,6 +63,8 @@ func (u *unpacker) dir(parent *os.File, base, name string, h *tar.Header) error 
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		err = inroot.Mkdir(parent, base, 0o700)
+	case err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR && u.into != nil:
+		return fmt.Errorf("%w non-directory %q with directory", ErrInWay, base)
 	case err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR:
 		// A whiteout, or a file or link of this archive: either hid the folder of the layers below.
 		err = inroot.ReplaceByDir(parent, base, 0o700)
@@ -82,7 +87,7 @@ func (u *unpacker) dir(parent *os.File, base, name string, h *tar.Header) error 
 // link makes a hard link. The attributes are its target's already: tar lists them again with each link, and setting them
 // would follow a link to a symbolic link (CVE-2021-32760).
 func (u *unpacker) link(parent *os.File, base string, h *tar.Header) error {
-	name, err := cleanName(h.Linkname)
+	name, err := u.nameInto(h.Linkname)
 	if err != nil {
 		return err
 	}
@@ -101,7 +106,7 @@ func (u *unpacker) link(parent *os.File, base string, h *tar.Header) error {
 	if err := unix.Fstatat(int(parent.Fd()), base, &old, unix.AT_SYMLINK_NOFOLLOW); err == nil && old.Dev == st.Dev && old.Ino == st.Ino {
 		return nil // they are links of each other already, or one and the same
 	}
-	if err := replace(parent, base); err != nil {
+	if err := u.replace(parent, base); err != nil {
 		return err
 	}
 	if err := unix.Linkat(int(dir.Fd()), target, int(parent.Fd()), base, 0); err != nil {

@@ -87,6 +87,9 @@ type unpacker struct {
 	whiteouts map[string]struct{} // by name
 	disk      disk
 	buf       []byte
+
+	into   *IntoOptions // nil: a layer is unpacked
+	prefix string       // Into: the folder below root
 }
 
 func (u *unpacker) entries() error {
@@ -102,7 +105,11 @@ func (u *unpacker) entries() error {
 		if err := u.count(h); err != nil {
 			return err
 		}
-		if err := u.entry(h); err != nil {
+		unpackEntry := u.entry
+		if u.into != nil {
+			unpackEntry = u.add
+		}
+		if err := unpackEntry(h); err != nil {
 			return fmt.Errorf("unpack %s: %w", shorten(h.Name), structural(err))
 		}
 	}
@@ -185,7 +192,7 @@ func readError(err error) error {
 // structural marks as ErrArchive what only an archive that contradicts itself leads to: a file used as a folder, a loop of
 // links, a name that no file system takes.
 func structural(err error) error {
-	if errors.Is(err, ErrArchive) || errors.Is(err, ErrLimit) {
+	if errors.Is(err, ErrArchive) || errors.Is(err, ErrLimit) || errors.Is(err, ErrInWay) {
 		return err
 	}
 	for _, e := range []error{unix.ENOTDIR, unix.ELOOP, unix.ENAMETOOLONG, unix.ENOENT, unix.EINVAL, unix.EEXIST, unix.EMLINK} {
