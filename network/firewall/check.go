@@ -144,14 +144,56 @@ func (f *Firewall) checkOthers(s *session, networks []Network) ([]Finding, error
 	}
 	for _, g := range gates {
 		for _, n := range networks {
-			if g.concerns(n) && len(f.missing(g, n.Bridge)) > 0 {
-				findings = append(findings, Finding{
-					Text: fmt.Sprintf("%s drops what comes from or goes to %s", g, n.Bridge), Cure: !s.owned(g.base.Table),
-				})
+			if g.concerns(n) && len(f.missing(g, n.Bridge)) > 0 && !s.trusts(g, n.Bridge) {
+				findings = append(findings, s.shut(g, n.Bridge))
 			}
 		}
 	}
 	return findings, nil
+}
+
+// shut says that a gate does not let a bridge pass, and what to do where we may not do it.
+func (s *session) shut(g gate, bridge string) Finding {
+	f := Finding{Text: fmt.Sprintf("%s drops what comes from or goes to %s", g, bridge), Cure: !s.owned(g.base.Table)}
+	if !f.Cure {
+		f.Text += ", and belongs to a running program, which alone may change it"
+	}
+	if g.base.Table.Name == "firewalld" {
+		f.Text += fmt.Sprintf("; to have firewalld itself let it pass: firewall-cmd --permanent --zone=trusted --add-interface=%s && firewall-cmd --reload", bridge)
+	}
+	return f
+}
+
+// trusts tells whether the owner of a gate has been told to let a bridge pass: firewalld, by putting it into the zone
+// "trusted". What a connection or a published port brings in, firewalld accepts anyway.
+func (s *session) trusts(g gate, bridge string) bool {
+	chains, err := s.foreignChains()
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(chains, func(c *nftables.Chain) bool {
+		if c.Table.Name != g.base.Table.Name || c.Table.Family != g.base.Table.Family {
+			return false
+		}
+		rules, err := s.nft.GetRules(c.Table, c)
+		return err == nil && slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return welcomes(r, bridge) })
+	})
+}
+
+// welcomes tells whether a rule is `iifname BRIDGE goto ..._trusted`.
+func welcomes(r *nftables.Rule, bridge string) bool {
+	var in, here, trusted bool
+	for _, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Meta:
+			in = in || e.Key == expr.MetaKeyIIFNAME
+		case *expr.Cmp:
+			here = here || string(bytes.TrimRight(e.Data, "\x00")) == bridge
+		case *expr.Verdict:
+			trusted = strings.HasSuffix(e.Chain, "_trusted")
+		}
+	}
+	return in && here && trusted
 }
 
 // owned tells whether a table belongs to a running program, which the kernel lets nobody else change (NFT_TABLE_F_OWNER).
@@ -174,7 +216,7 @@ func (f *Firewall) Repair(networks []Network, ports []Port) error {
 		return fmt.Errorf("repair firewall table %q: %w", f.table, f.explain(err))
 	}
 	for _, n := range networks {
-		err = errors.Join(err, f.update(func(s *session) (bool, error) { return false, f.mark(s, n) }))
+		err = errors.Join(err, f.open(n))
 	}
 	if err != nil {
 		return fmt.Errorf("repair firewall: %w", err)

@@ -62,8 +62,8 @@ type Port struct {
 }
 
 // AddNetwork sets the rules of a network. It is idempotent, costs one look when all is there, and makes the whole table
-// again, in one transaction, when it is not. Elements of other networks and of ports stay as they are. It tells whether the
-// table was missing: on a host where others are in use, somebody has removed their rules as well.
+// again, in one transaction, when it is not. Elements of other networks and of ports stay as they are. It tells whether
+// somebody has removed the table, or our marks in chains of others: then those of other networks and ports are gone as well.
 func (f *Firewall) AddNetwork(n Network) (fresh bool, err error) {
 	if fresh, err = f.addNetwork(n); err != nil {
 		return fresh, fmt.Errorf("add firewall rules of %q: %w", n.Bridge, err)
@@ -77,7 +77,8 @@ func (f *Firewall) addNetwork(n Network) (fresh bool, err error) {
 		have, err := s.elements(setNetworks)
 		if err == nil && slices.ContainsFunc(have, func(e element) bool { return e.id() == want[0].id() && same(e, want[0]) }) {
 			present = true
-			return false, f.mark(s, n)
+			fresh, err = f.mark(s, n)
+			return false, err
 		}
 		// Whatever is wrong, the transaction below cures it or says why it cannot be cured.
 		have, err = s.elements(networkSets()...)
@@ -93,9 +94,17 @@ func (f *Firewall) addNetwork(n Network) (fresh bool, err error) {
 		return false, f.explain(err)
 	}
 	if present {
-		return false, nil
+		return fresh, nil
 	}
-	return fresh, f.update(func(s *session) (bool, error) { return false, f.mark(s, n) })
+	return fresh, f.open(n)
+}
+
+// open lets a network's packets pass the gates of others.
+func (f *Firewall) open(n Network) error {
+	return f.update(func(s *session) (bool, error) {
+		_, err := f.mark(s, n)
+		return false, err
+	})
 }
 
 // RemoveNetwork takes away what AddNetwork set. A network that is not there is removed already. The table stays, for the

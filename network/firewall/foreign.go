@@ -175,25 +175,32 @@ func (f *Firewall) missing(g gate, bridge string) []statement {
 }
 
 // mark lets a network's packets pass the gates of others. A table that belongs to a running program (firewalld) refuses:
-// that is a finding of Check, not an error, since the network works inside its bridge.
-func (f *Firewall) mark(s *session, n Network) error {
+// that is a finding of Check, not an error, since the network works inside its bridge. It tells whether anything was missing.
+func (f *Firewall) mark(s *session, n Network) (missed bool, err error) {
 	gates, err := s.gates()
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, g := range gates {
 		if !g.concerns(n) {
 			continue
 		}
-		for _, m := range f.missing(g, n.Bridge) {
+		missing := f.missing(g, n.Bridge)
+		if len(missing) == 0 {
+			continue
+		}
+		for _, m := range missing {
 			s.nft.InsertRule(&nftables.Rule{Table: g.at.Table, Chain: g.at, Exprs: m, UserData: commentData(f.table)})
 		}
 		// Each gate by itself: one that refuses does not keep the others shut.
-		if err := s.commit(); err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("open %s: %w", g, err)
+		err := s.commit()
+		refused := errors.Is(err, os.ErrPermission) || errors.Is(err, unix.ENOENT)
+		if err != nil && !refused {
+			return missed, fmt.Errorf("open %s: %w", g, err)
 		}
+		missed = missed || !refused
 	}
-	return nil
+	return missed, nil
 }
 
 // unmark takes back what mark did for a bridge; unmarkAll for all bridges.
