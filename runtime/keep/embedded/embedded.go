@@ -31,11 +31,24 @@ func Open(dataRoot string) (*os.File, error) {
 	sum := sha256.Sum256(code)
 	dir := filepath.Join(dataRoot, "bin")
 	path := filepath.Join(dir, "keeper-"+hex.EncodeToString(sum[:8]))
-	if info, err := os.Stat(path); err == nil && info.Size() == int64(len(code)) {
+	there := func() bool {
+		info, err := os.Stat(path)
+		return err == nil && info.Size() == int64(len(code))
+	}
+	if there() {
 		return os.Open(path)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("unpack keeper: %w", err)
+	}
+	// One at a time: keepers of several files would not share the memory of their code.
+	unlock, err := durable.Lock(dir)
+	if err != nil {
+		return nil, fmt.Errorf("unpack keeper: %w", err)
+	}
+	defer unlock()
+	if there() {
+		return os.Open(path)
 	}
 	// A temporary file, fsync and rename: a program that a crash cut short would be executed.
 	if err := durable.WriteFile(path, code, 0o700, durable.Fsync); err != nil {

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"ctr/runtime/keep"
 )
@@ -38,6 +39,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	time.AfterFunc(trimAfter, trim)
 	if err := p.Wait(); err != nil {
 		return err
 	}
