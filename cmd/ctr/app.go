@@ -194,12 +194,13 @@ func (a *app) commands() []*cli.Command {
 		rmi, save, tag                   = a.rmiCommand(), a.saveCommand(), a.tagCommand()
 		info                             = a.infoCommand()
 		commit, cp, diff, export         = a.commitCommand(), a.cpCommand(), a.diffCommand(), a.exportCommand()
+		stats, top                       = a.statsCommand(), a.topCommand()
 	)
 	all := []*cli.Command{
-		run, create, start, stop, restart, kill, pause, unpause, rm, rename, exec, attach, ps, logs, wait, port, cp, diff, export, commit,
+		run, create, start, stop, restart, kill, pause, unpause, rm, rename, exec, attach, ps, logs, wait, port, cp, diff, export, commit, top, stats,
 		a.inspectCommand(), pull, images, rmi, load, importImage, save, tag, info, a.versionCommand(), a.completionCommand(), a.completeCommand(),
 		management("container", "Manage containers", run, create, start, stop, restart, kill, pause, unpause, renamed(rm, "rm", "remove"), rename,
-			exec, attach, renamed(ps, "ls", "list", "ps"), logs, wait, port, cp, diff, export, commit, a.inspectOf("container"), a.containerPruneCommand()),
+			exec, attach, renamed(ps, "ls", "list", "ps"), logs, wait, port, cp, diff, export, commit, top, stats, a.inspectOf("container"), a.containerPruneCommand()),
 		management("image", "Manage images", pull, renamed(images, "ls", "list"), renamed(rmi, "rm", "remove"), load, importImage, save, tag,
 			a.inspectOf("image")),
 		management("network", "Manage networks", a.networkCreateCommand(), a.networkLsCommand(), a.inspectOf("network"), a.networkRmCommand(),

@@ -108,26 +108,6 @@ func Paused(stateDir, id string) (bool, error) {
 	return state == cgroups.Frozen, nil
 }
 
-// Stats is what a container uses, as its cgroup counts it.
-type Stats = cgroups.Stats
-
-// ReadStats reads what the container uses now.
-func ReadStats(stateDir, id string) (*Stats, error) {
-	r, err := readRecord(stateDir, id)
-	if err != nil {
-		return nil, err
-	}
-	m, err := r.cgroup()
-	if err != nil {
-		return nil, err
-	}
-	s, err := m.GetStats()
-	if err != nil {
-		return nil, fmt.Errorf("read cgroup: %w", err)
-	}
-	return s, nil
-}
-
 // OOMKilled tells whether the kernel has killed a process of the container for want of memory. It must be asked before
 // Destroy.
 func OOMKilled(stateDir, id string) (bool, error) {

@@ -40,4 +40,14 @@ var (
 		},
 		quiet: "{{.ID}}",
 	}
+
+	// Usages is `stats`; its rows are of type Usage.
+	Usages = Listing{
+		columns: "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}",
+		heads: heads{
+			"Container": "CONTAINER", "ID": "CONTAINER ID", "Name": "NAME", "CPUPerc": "CPU %", "MemUsage": "MEM USAGE / LIMIT",
+			"MemPerc": "MEM %", "NetIO": "NET I/O", "BlockIO": "BLOCK I/O", "PIDs": "PIDS",
+		},
+		quiet: "{{.ID}}",
+	}
 )
