@@ -33,35 +33,53 @@ func (n *Networks) plan(s SandboxSpec, r *Record) ([]*attachment, error) {
 	r.Endpoints = make([]Endpoint, len(s.Endpoints))
 	var all []*attachment
 	for i, es := range s.Endpoints {
-		a := &attachment{spec: es, Endpoint: &r.Endpoints[i]}
-		var err error
-		if a.network, err = n.Find(es.Network); err != nil {
+		a, err := n.planEndpoint(s, es, all)
+		if err != nil {
 			return nil, err
 		}
-		if a.options, err = a.network.options(); err != nil {
-			return nil, err
-		}
-		if a.driver, err = driverOf(a.network.Driver); err != nil {
-			return nil, err
-		}
-		for _, other := range all {
-			if other.network.ID == a.network.ID {
-				return nil, fmt.Errorf("%w: container %s is on network %s twice", ErrInvalid, s.Name, a.network.Name)
-			}
-		}
-		if err := a.check(); err != nil {
-			return nil, fmt.Errorf("invalid endpoint settings: %w", err)
-		}
-		id := newID()
-		*a.Endpoint = Endpoint{
-			ID: id, Network: a.network.ID, Name: a.network.Name, DNSNames: a.dnsNames(s),
-		}
-		if a.network.Driver == "bridge" {
-			a.HostSide = "veth" + id[:7]
-		}
+		r.Endpoints[i] = *a.Endpoint
+		a.Endpoint = &r.Endpoints[i]
 		all = append(all, a)
 	}
 	return all, nameInterfaces(all)
+}
+
+// planEndpoint does so for one endpoint beside others. Its interface has no name yet.
+func (n *Networks) planEndpoint(s SandboxSpec, es EndpointSpec, others []*attachment) (*attachment, error) {
+	a := &attachment{spec: es}
+	var err error
+	if a.network, err = n.Find(es.Network); err != nil {
+		return nil, err
+	}
+	if a.options, err = a.network.options(); err != nil {
+		return nil, err
+	}
+	if a.driver, err = driverOf(a.network.Driver); err != nil {
+		return nil, err
+	}
+	for _, other := range others {
+		if other.network.ID == a.network.ID {
+			return nil, fmt.Errorf("%w: container %s is on network %s twice", ErrInvalid, s.Name, a.network.Name)
+		}
+	}
+	if err := a.check(); err != nil {
+		return nil, fmt.Errorf("invalid endpoint settings: %w", err)
+	}
+	id := newID()
+	a.Endpoint = &Endpoint{ID: id, Network: a.network.ID, Name: a.network.Name, DNSNames: a.dnsNames(s)}
+	if a.network.Driver == "bridge" {
+		a.HostSide = "veth" + id[:7]
+	}
+	return a, nil
+}
+
+// CheckSandbox refuses what Setup would refuse, as far as that can be told without touching anything.
+func (n *Networks) CheckSandbox(s SandboxSpec) error {
+	if err := s.validate(); err != nil {
+		return err
+	}
+	_, err := n.plan(s, &Record{})
+	return err
 }
 
 // check refuses what an endpoint cannot have on its network.
@@ -117,6 +135,12 @@ func (a *attachment) dnsNames(s SandboxSpec) []string {
 func nameInterfaces(all []*attachment) error {
 	used := map[string]bool{"lo": true}
 	for _, a := range all {
+		used[a.Interface] = true // those of a sandbox that is there already have one
+	}
+	for _, a := range all {
+		if a.Interface != "" {
+			continue
+		}
 		name := a.spec.Interface
 		if name == "" {
 			name = a.spec.DriverOpts[OptEndpointInterface]

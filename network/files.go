@@ -1,6 +1,8 @@
 package network
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -49,8 +51,47 @@ func (n *Networks) directSource(s SandboxSpec) resolvconf.Source {
 	return src
 }
 
-// writeFiles writes the container's resolv.conf, hosts and hostname.
+// writeFiles writes the container's resolv.conf, hosts and hostname, and notes what it wrote.
 func (b *building) writeFiles() error {
+	conf, hosts, err := b.files()
+	if err != nil {
+		return err
+	}
+	b.Record.Written = map[string]string{ResolvConfFile: checksum(conf), HostsFile: checksum(hosts)}
+	return b.Record.Spec.write(conf, hosts)
+}
+
+// rewriteFiles writes resolv.conf and hosts of a container that runs anew, but not what a user has changed.
+func (b *building) rewriteFiles() error {
+	conf, hosts, err := b.files()
+	if err != nil {
+		return err
+	}
+	for name, text := range map[string][]byte{ResolvConfFile: conf, HostsFile: hosts} {
+		path := filepath.Join(b.Record.Spec.Dir, name)
+		have, err := readBounded(path)
+		if err != nil {
+			return err
+		}
+		if checksum(have) != b.Record.Written[name] {
+			continue
+		}
+		if err := overwrite(path, text); err != nil {
+			return err
+		}
+		b.Record.Written[name] = checksum(text)
+	}
+	return nil
+}
+
+// checksum tells texts apart.
+func checksum(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// files returns the container's resolv.conf and hosts.
+func (b *building) files() (resolvConf, hosts []byte, err error) {
 	spec := b.Record.Spec
 	ipv6 := false
 	var own []resolvconf.Host
@@ -70,7 +111,7 @@ func (b *building) writeFiles() error {
 	}
 	extra, err := spec.extraHosts(gateway)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	conf := b.source().Resolver
 	if !b.asks {
@@ -78,7 +119,7 @@ func (b *building) writeFiles() error {
 		conf = func() []byte { return src.Direct(ipv6) }
 	}
 	// lo has ::1 in every container, if the kernel has IPv6 at all.
-	return spec.write(conf(), resolvconf.Hosts(haveIPv6(), extra, own))
+	return conf(), resolvconf.Hosts(haveIPv6(), extra, own), nil
 }
 
 // HostFiles writes resolv.conf, hosts and hostname of a container that uses the host's network: the host's own, as far as
@@ -144,9 +185,10 @@ func (s SandboxSpec) write(conf, hosts []byte) error {
 	return nil
 }
 
-// overwrite writes a file in place: another one under the same name would not be the one that is mounted in a container.
+// overwrite writes a file in place: another one under the same name would not be the one that is mounted in a container. It is
+// cut last, so that it is never empty for those who read it meanwhile.
 func overwrite(path string, text []byte) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
 	}
@@ -155,8 +197,10 @@ func overwrite(path string, text []byte) (err error) {
 	if err := f.Chmod(0o644); err != nil {
 		return err
 	}
-	_, err = f.Write(text)
-	return err
+	if _, err := f.Write(text); err != nil {
+		return err
+	}
+	return f.Truncate(int64(len(text)))
 }
 
 // readBounded reads a small file of the host, as much of it as resolver configuration may be long. A file that is missing is

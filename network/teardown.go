@@ -19,25 +19,23 @@ import (
 // called again when the container is started again in the same sandbox. What it makes is Teardown's to remove.
 func (s *Sandbox) Announce(init proc.ID) error {
 	defer span.Begin("announce").End()
-	n, r := s.networks, s.Record
+	n := s.networks
+	unlock, err := n.lockRecord(s.Record.Spec.Record)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if s.Record.Init != (proc.ID{}) {
+		// It may have been changed while the container ran.
+		if s.Record, err = ReadRecord(s.Record.Spec.Record); err != nil {
+			return err
+		}
+	}
+	r := s.Record
 	r.Init = init
-	owner := names.Owner{ID: r.Spec.ID, Process: init}
 	for _, e := range r.Endpoints {
-		zone := n.zone(e.Network)
-		for _, p := range e.prefixes() {
-			if err := n.leases(e.Network).Own(p.Addr(), r.Spec.ID, init); err != nil {
-				return err
-			}
-			for _, name := range e.DNSNames {
-				if err := zone.Add(name, p.Addr(), owner); err != nil {
-					return err
-				}
-			}
-			if len(e.DNSNames) > 0 {
-				if err := zone.SetReverse(p.Addr(), e.DNSNames[0], owner); err != nil {
-					return err
-				}
-			}
+		if err := n.announce(r, e); err != nil {
+			return err
 		}
 	}
 	name, warning, err := n.nameNamespace(r)
@@ -49,6 +47,32 @@ func (s *Sandbox) Announce(init proc.ID) error {
 	}
 	r.NetnsName = name
 	return r.write()
+}
+
+// announce makes one endpoint known.
+func (n *Networks) announce(r *Record, e Endpoint) error {
+	zone, owner := n.zone(e.Network), names.Owner{ID: r.Spec.ID, Process: r.Init}
+	for _, p := range e.prefixes() {
+		if err := n.leases(e.Network).Own(p.Addr(), r.Spec.ID, r.Init); err != nil {
+			return err
+		}
+		for _, name := range e.DNSNames {
+			if err := zone.Add(name, p.Addr(), owner); err != nil {
+				return err
+			}
+		}
+		if len(e.DNSNames) > 0 {
+			if err := zone.SetReverse(p.Addr(), e.DNSNames[0], owner); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lockRecord takes the right to change a sandbox that is there: the lock of the folder that its record is in.
+func (n *Networks) lockRecord(record string) (unlock func(), err error) {
+	return durable.Lock(filepath.Dir(record))
 }
 
 // nameNamespace makes the entry that ip-netns(8) shows. Where somebody else has the container's name, the short ID is added.
@@ -109,6 +133,14 @@ func abandoned(path string) bool {
 //
 // It deletes no link: those end with the namespace, when its last descriptor and process do.
 func (n *Networks) Teardown(record string) error {
+	unlock, err := n.lockRecord(record)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	r, err := ReadRecord(record)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -204,6 +204,7 @@ func (a *app) commands() []*cli.Command {
 		management("image", "Manage images", pull, renamed(images, "ls", "list"), renamed(rmi, "rm", "remove"), load, importImage, save, tag,
 			a.inspectOf("image")),
 		management("network", "Manage networks", a.networkCreateCommand(), a.networkLsCommand(), a.inspectOf("network"), a.networkRmCommand(),
+			a.networkConnectCommand(), a.networkDisconnectCommand(),
 			a.networkPruneCommand(), a.networkCheckCommand(), a.networkRepairCommand()),
 		management("system", "Manage the installation", renamed(info, "info"), a.systemResetCommand(), a.systemRestoreCommand()),
 	}

@@ -18,7 +18,7 @@ import (
 func specNetwork(c *cli.Context, s *container.Spec) (err error) {
 	n := &s.Network
 	if len(c.StringSlice("link")) > 0 {
-		return &hintedError{errors.New("--link is not supported"), "containers on one user-defined network find each other by name"}
+		return errLink
 	}
 	s.Hostname, s.Domainname = c.String("hostname"), c.String("domainname")
 	if s.Hostname != "" {
@@ -118,6 +118,8 @@ func specEndpoints(c *cli.Context, n *container.Network) error {
 	}
 	return nil
 }
+
+var errLink = &hintedError{errors.New("--link is not supported"), "containers on one user-defined network find each other by name"}
 
 var errAliases = errors.New("network-scoped aliases are only supported for user-defined networks")
 

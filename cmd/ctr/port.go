@@ -18,11 +18,18 @@ import (
 
 func (a *app) portCommand() *cli.Command {
 	return &cli.Command{
-		Name: "port", Usage: "List port mappings or a specific mapping for the container", ArgsUsage: "CONTAINER [PRIVATE_PORT[/PROTO]]",
-		Description: "ctr port web\nctr port web 80",
+		Name: "port", Usage: "List port mappings or a specific mapping for the container, or change them", ArgsUsage: "CONTAINER [PRIVATE_PORT[/PROTO]]",
+		Description: "ctr port web\nctr port web 80\nctr port --add 8080:80 web\nctr port --rm 8080:80 web",
+		Flags: []cli.Flag{
+			listFlag("add", "Publish one more port, also while the container runs ([IP:][HOST:]CONTAINER[/PROTO])"),
+			listFlag("rm", "Publish a port no more, also while the container runs ([IP:][HOST:]CONTAINER[/PROTO])"),
+		},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 1, 2); err != nil {
 				return err
+			}
+			if c.IsSet("add") || c.IsSet("rm") {
+				return a.changePorts(c)
 			}
 			var only *network.Expose
 			if text := c.Args().Get(1); text != "" {
@@ -39,6 +46,47 @@ func (a *app) portCommand() *cli.Command {
 			return runPort(c.Context, in, c.Args().First(), only, a.ui)
 		},
 	}
+}
+
+// changePorts reads the flags of a change.
+func (a *app) changePorts(c *cli.Context) error {
+	if err := a.needArgs(c, 1, 1); err != nil {
+		return err
+	}
+	add, err := options.Ports(c.StringSlice("add"))
+	if err != nil {
+		return err
+	}
+	remove, err := options.Ports(c.StringSlice("rm"))
+	if err != nil {
+		return err
+	}
+	in, err := a.open()
+	if err != nil {
+		return err
+	}
+	return runPortChange(c.Context, in, c.Args().First(), add, remove, a.ui)
+}
+
+// runPortChange publishes more ports of a container, and others no more. Those that go, go first: a host port may lead elsewhere.
+func runPortChange(ctx context.Context, in *lifecycle.Installation, name string, add, remove []network.Port, ui *ui) error {
+	c, err := in.Containers.Find(name)
+	if err != nil {
+		return err
+	}
+	if len(remove) > 0 {
+		if err := in.Unpublish(ctx, c, remove); err != nil {
+			return err
+		}
+	}
+	if len(add) == 0 {
+		return nil
+	}
+	warnings, err := in.Publish(ctx, c, add)
+	if err == nil {
+		ui.warn(warnings...)
+	}
+	return err
 }
 
 // runPort prints where a running container's ports are published.

@@ -168,13 +168,29 @@ func (l Leases) Own(a netip.Addr, id string, p proc.ID) error {
 		}
 	}
 	lease.Owners = owners
+	return l.replace(lease)
+}
+
+// Rename gives the container's lease of the address the container's new name. A lease that is gone is good.
+func (l Leases) Rename(a netip.Addr, id, name string) error {
+	lease, err := l.Get(a)
+	if err != nil || lease.ID != id {
+		return nil //nolint:nilerr // gone, or somebody else's
+	}
+	lease.Name = name
+	return l.replace(lease)
+}
+
+// replace writes a lease in the place of the one that its live owner has.
+func (l Leases) replace(lease Lease) error {
+	a := lease.Address
 	tmp := filepath.Join(l.Dir, "."+strconv.Itoa(os.Getpid())+"-"+strconv.FormatUint(temporary.Add(1), 10))
 	if err := os.Symlink(lease.text(), tmp); err != nil {
-		return fmt.Errorf("own lease of %s: %w", a, err)
+		return fmt.Errorf("write lease of %s: %w", a, err)
 	}
 	if err := os.Rename(tmp, l.path(a)); err != nil {
 		os.Remove(tmp)
-		return fmt.Errorf("own lease of %s: %w", a, err)
+		return fmt.Errorf("write lease of %s: %w", a, err)
 	}
 	return nil
 }

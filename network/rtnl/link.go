@@ -233,25 +233,6 @@ func (c *Conn) Addrs(index int) ([]netip.Prefix, error) {
 	return all, nil
 }
 
-// AddDefaultRoute adds the default route through the gateway, or, with the zero gateway, straight to the link.
-func (c *Conn) AddDefaultRoute(index int, gateway netip.Addr, family int) error {
-	bits := 32
-	any := net.IPv4zero
-	if family == netlink.FAMILY_V6 {
-		bits, any = 128, net.IPv6zero
-	}
-	r := &netlink.Route{LinkIndex: index, Dst: &net.IPNet{IP: any, Mask: net.CIDRMask(0, bits)}}
-	if gateway.IsValid() {
-		r.Gw = gateway.AsSlice()
-	} else {
-		r.Scope = netlink.SCOPE_LINK
-	}
-	if err := c.RouteAdd(r); err != nil {
-		return fmt.Errorf("add default route through %s: %w", gateway, err)
-	}
-	return nil
-}
-
 // AddForwarding tells a bridge, for good, that a MAC is behind its port.
 func (c *Conn) AddForwarding(port int, mac net.HardwareAddr) error {
 	err := c.NeighSet(&netlink.Neigh{

@@ -71,11 +71,3 @@ func (e *cannotRemoveError) Error() string {
 }
 
 func (e *cannotRemoveError) Unwrap() error { return container.ErrRunning }
-
-// Rename gives a container another name, also one that runs.
-func (in *Installation) Rename(_ context.Context, c *container.Container, name string) error {
-	if name == c.Name {
-		return errors.New("Renaming a container with the same name as its current name") //nolint:staticcheck // Docker's words
-	}
-	return in.Containers.Rename(c, name)
-}

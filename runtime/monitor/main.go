@@ -177,6 +177,7 @@ func (m *monitor) rest(code int, again decision) bool {
 		if !m.pauseBefore(again) {
 			return false
 		}
+		m.reload()
 		m.record.Restarts++
 		return true
 	case m.keeper.Held():
@@ -184,6 +185,7 @@ func (m *monitor) rest(code int, again decision) bool {
 		if !m.linger() {
 			return false
 		}
+		m.reload()
 		m.policy = newPolicy(m.c.Spec.Restart)
 		m.note("start again", m.c.ForgetStop())
 		return true

@@ -239,6 +239,9 @@ func (r *run) undo() error {
 func (m *monitor) closeSandbox() error {
 	defer span.Begin("take down network").End()
 	if m.keeper != nil {
+		if m.sandbox != nil {
+			m.sandbox.Ports = m.keeper.Services().Held() // they may have changed
+		}
 		m.keeper.StopServices()
 	}
 	if m.sandbox != nil {

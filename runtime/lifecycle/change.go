@@ -1,0 +1,96 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"ctr/internal/durable"
+	"ctr/network"
+	"ctr/runtime/container"
+	"ctr/runtime/keep"
+)
+
+// change has f change the spec of a container, and its sandbox, if it has one: live is nil if not. The spec is read anew
+// before, and saved afterwards unless f fails. A container that does not run is locked. One that does is locked by its monitor
+// for as long as it lives; the lock of its run folder, which network.Edit and the sandbox's teardown take, is that of changes
+// while it does.
+func (in *Installation) change(ctx context.Context, c *container.Container, f func(live *network.Live) error) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	for {
+		lock, err := c.TryLock()
+		if err == nil {
+			defer lock.Close()
+			if err := in.recover(c); err != nil {
+				return fmt.Errorf("take over container %s: %w", c.Name, err)
+			}
+			if c.State().Running() {
+				return fmt.Errorf("the monitor of container %s was killed: start the container anew to change its networks", c.Name)
+			}
+			return in.changeSpec(c, nil, f)
+		}
+		if !errors.Is(err, container.ErrBusy) {
+			return err
+		}
+		if state := c.State(); state.Running() || state.Status == container.Restarting || lingers(c) {
+			err := in.changeLive(c, f)
+			if !errors.Is(err, errGone) {
+				return err
+			}
+		}
+		if err := waitChange(ctx, c); err != nil { // it starts or ends at this moment
+			return err
+		}
+	}
+}
+
+// errGone is returned when a container has ended before it could be changed.
+var errGone = errors.New("container has ended")
+
+// lingers tells whether a container has ended and its monitor only keeps its sandbox for others.
+func lingers(c *container.Container) bool {
+	record, err := c.ReadMonitor()
+	return err == nil && record.Lingering && record.Monitor.Alive()
+}
+
+// changeLive changes a container that has a monitor.
+func (in *Installation) changeLive(c *container.Container, f func(live *network.Live) error) error {
+	live, err := in.Networks.Edit(c.SandboxPath(), func(s *network.Sandbox) error {
+		return keep.Change(c.AttachPath(), keep.Services{DNS: s.DNS, UDP: s.DNSUDP, TCP: s.DNSTCP, Forwards: s.Forwards()})
+	})
+	if err == nil {
+		defer live.Close()
+		return in.changeSpec(c, live, f)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	// It has no sandbox of its own, or none now.
+	unlock, err := durable.Lock(c.RunDir)
+	if errors.Is(err, os.ErrNotExist) {
+		return errGone
+	}
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := os.Lstat(c.SandboxPath()); err == nil {
+		return errGone // it has one again
+	}
+	return in.changeSpec(c, nil, f)
+}
+
+// changeSpec has f change the spec, as it is now, and saves it.
+func (in *Installation) changeSpec(c *container.Container, live *network.Live, f func(live *network.Live) error) error {
+	now, err := in.Containers.Load(c.ID)
+	if err != nil {
+		return err
+	}
+	c.Spec = now.Spec
+	if err := f(live); err != nil {
+		return err
+	}
+	return in.Containers.Save(c)
+}

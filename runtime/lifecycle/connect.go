@@ -1,0 +1,178 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ctr/network"
+	"ctr/runtime/container"
+)
+
+// The networks that are none, in Docker's words.
+var (
+	errSharedNetwork = errors.New("container sharing network namespace with another container or host cannot be connected to any other network")
+	errHostNetwork   = errors.New("container cannot be disconnected from host network or connected to host network")
+	errNoNetwork     = errors.New("container cannot be connected to multiple networks with one of the networks in private (none) mode")
+)
+
+// Connect connects a container to a network, by its name or ID, also while it runs: then the interface is there, and all that
+// depends on it has followed, when Connect returns. It returns warnings for the user. On error all is as before.
+func (in *Installation) Connect(ctx context.Context, c *container.Container, e network.EndpointSpec) (warnings []string, err error) {
+	s, err := in.Networks.Find(e.Network)
+	if err != nil {
+		return nil, err
+	}
+	e.Network = s.ID
+	err = in.change(ctx, c, func(live *network.Live) error {
+		if err := mayConnect(c, s); err != nil {
+			return err
+		}
+		n := &c.Network
+		if slices.ContainsFunc(n.Endpoints, func(o network.EndpointSpec) bool { return o.Network == s.ID }) {
+			return fmt.Errorf("endpoint with name %s %w in network %s", c.Name, network.ErrExists, s.Name)
+		}
+		n.Endpoints = append(slices.Clone(n.Endpoints), e)
+		if live != nil {
+			err := live.Connect(ctx, e)
+			warnings = live.Warnings
+			return err
+		}
+		return in.Networks.CheckSandbox(network.SandboxSpec{ID: c.ID, Name: c.Name, Endpoints: n.Endpoints, Dir: c.Dir, Record: c.SandboxPath()})
+	})
+	return warnings, err
+}
+
+// mayConnect refuses combinations of networks that there cannot be.
+func mayConnect(c *container.Container, s network.Spec) error {
+	mode := c.Network.Mode
+	_, joins := mode.Container()
+	_, elsewhere := mode.Path()
+	switch {
+	case joins, elsewhere, mode == container.ModeHost && s.Driver != "host":
+		return errSharedNetwork
+	case s.Name == "host":
+		return errHostNetwork
+	case s.Name == "none", mode == container.ModeNone:
+		return errNoNetwork
+	}
+	return nil
+}
+
+// Disconnect takes a container off a network, by its name or ID, also while it runs. With force, a network that is gone is no
+// reason to fail.
+func (in *Installation) Disconnect(ctx context.Context, c *container.Container, ref string, force bool) error {
+	s, err := in.Networks.Find(ref)
+	if errors.Is(err, network.ErrNotFound) && force {
+		s, err = network.Spec{ID: ref, Name: ref}, nil
+	}
+	if err != nil {
+		return err
+	}
+	return in.change(ctx, c, func(live *network.Live) error {
+		n := &c.Network
+		switch {
+		case n.Mode == container.ModeHost && s.Name == "host":
+			return errHostNetwork
+		case n.Mode == container.ModeNone && s.Name == "none":
+			n.Mode = container.ModePrivate // and may be connected to others from now on
+			return nil
+		}
+		i := slices.IndexFunc(n.Endpoints, func(e network.EndpointSpec) bool {
+			return e.Network == s.ID || force && len(s.ID) >= 12 && strings.HasPrefix(e.Network, s.ID)
+		})
+		if i < 0 {
+			return network.NotConnected(c.ID, s.Name)
+		}
+		n.Endpoints = slices.Delete(slices.Clone(n.Endpoints), i, i+1)
+		if live == nil {
+			return nil
+		}
+		return live.Disconnect(s)
+	})
+}
+
+// Publish publishes more ports of a container, also while it runs, and returns warnings for the user. On error all is as
+// before.
+func (in *Installation) Publish(ctx context.Context, c *container.Container, ports []network.Port) (warnings []string, err error) {
+	err = in.change(ctx, c, func(live *network.Live) error {
+		if err := mayPublish(c); err != nil {
+			return err
+		}
+		c.Network.Ports = append(slices.Clone(c.Network.Ports), ports...)
+		if live == nil {
+			return nil
+		}
+		err := live.Publish(ports)
+		warnings = live.Warnings
+		return err
+	})
+	return warnings, err
+}
+
+// mayPublish refuses ports of a container that has no network to publish them from.
+func mayPublish(c *container.Container) error {
+	mode := c.Network.Mode
+	_, joins := mode.Container()
+	switch {
+	case joins:
+		return errors.New("conflicting options: port publishing and the container type network mode")
+	case mode != container.ModePrivate:
+		return fmt.Errorf("conflicting options: port publishing and the network %s", mode)
+	}
+	return nil
+}
+
+// Unpublish gives published ports of a container back, also while it runs. A zero host port, address or protocol of what is
+// asked for stands for any. It returns an error if there is none, and then changes nothing.
+func (in *Installation) Unpublish(ctx context.Context, c *container.Container, which []network.Port) error {
+	return in.change(ctx, c, func(live *network.Live) error {
+		have := c.Network.Ports
+		if live != nil {
+			have = live.Record.Ports
+		}
+		for _, w := range which {
+			if !slices.ContainsFunc(have, func(p network.Port) bool { return matches(p, w) }) {
+				return fmt.Errorf("no public port '%d/%s' published for %s", w.ContainerPort, w.Protocol, c.Name)
+			}
+		}
+		chosen := func(p network.Port) bool {
+			return slices.ContainsFunc(which, func(w network.Port) bool { return matches(p, w) })
+		}
+		if live == nil {
+			c.Network.Ports = slices.DeleteFunc(slices.Clone(have), chosen)
+			return nil
+		}
+		if _, err := live.Unpublish(chosen); err != nil {
+			return err
+		}
+		c.Network.Ports = slices.Clone(live.Record.Spec.Ports)
+		return nil
+	})
+}
+
+// matches tells whether a published port is the one that is asked for.
+func matches(p, asked network.Port) bool {
+	return p.ContainerPort == asked.ContainerPort && p.Protocol == asked.Protocol &&
+		(asked.HostPort == 0 || p.HostPort == asked.HostPort) && (!asked.HostIP.IsValid() || p.HostIP == asked.HostIP)
+}
+
+// Rename gives a container another name, also one that runs: the other containers find it by the new one, and no more by the
+// old one, when it returns.
+func (in *Installation) Rename(ctx context.Context, c *container.Container, name string) error {
+	if name == c.Name {
+		return errors.New("Renaming a container with the same name as its current name") //nolint:staticcheck // Docker's words
+	}
+	return in.change(ctx, c, func(live *network.Live) error {
+		old := c.Name
+		if err := in.Containers.Rename(c, name); err != nil || live == nil {
+			return err
+		}
+		if err := live.Rename(name); err != nil {
+			return errors.Join(err, live.Rename(old), in.Containers.Rename(c, old))
+		}
+		return nil
+	})
+}
