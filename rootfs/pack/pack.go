@@ -104,7 +104,7 @@ var kernels = []int64{
 // isKernels tells whether an open file is on such a file system.
 func isKernels(f *os.File) bool {
 	var st unix.Statfs_t
-	return unix.Fstatfs(int(f.Fd()), &st) == nil && slices.Contains(kernels, int64(st.Type))
+	return unix.Fstatfs(int(f.Fd()), &st) == nil && slices.Contains(kernels, st.Type)
 }
 
 // One writes one open file without what is in it. It returns what the kernel says of it.

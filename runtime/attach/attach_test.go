@@ -90,7 +90,7 @@ func TestDetach(t *testing.T) {
 	if kind, p, err := k.Receive(); kind != Stdin || string(p) != "ls\n" {
 		t.Errorf("frame %q %q, %v", kind, p, err)
 	}
-	if _, _, err := k.Receive(); err != io.EOF {
+	if _, _, err := k.Receive(); !errors.Is(err, io.EOF) {
 		t.Errorf("after detaching: %v, want EOF", err)
 	}
 }

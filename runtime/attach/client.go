@@ -101,6 +101,7 @@ func (c *Client) receive() (Result, error) {
 			if code, ok := decodeExit(payload); ok {
 				return Result{ExitCode: code}, nil
 			}
+		default: // a newer keeper's, or one that only keepers get
 		}
 		if err != nil {
 			return Result{}, err
@@ -137,7 +138,7 @@ func (c *Client) sendStdin() {
 			return
 		}
 		if err != nil {
-			c.send(StdinEOF, nil)
+			_ = c.send(StdinEOF, nil) // with the connection, the other end loses its input anyway
 			return
 		}
 	}

@@ -74,8 +74,10 @@ func (h HealthCheck) Merge(image HealthCheck) HealthCheck {
 		value *time.Duration
 		image time.Duration
 	}{
-		{&h.Interval, image.Interval}, {&h.Timeout, image.Timeout},
-		{&h.StartPeriod, image.StartPeriod}, {&h.StartInterval, image.StartInterval},
+		{&h.Interval, image.Interval},
+		{&h.Timeout, image.Timeout},
+		{&h.StartPeriod, image.StartPeriod},
+		{&h.StartInterval, image.StartInterval},
 	} {
 		if *d.value == 0 {
 			*d.value = d.image

@@ -16,8 +16,12 @@ func TestHealthFollowsDockersRules(t *testing.T) {
 	}
 	for name, steps := range map[string][]step{
 		"three failures in a row": {
-			{11 * time.Second, 1, Starting, 1}, {12 * time.Second, 0, Healthy, 0}, {13 * time.Second, 1, Healthy, 1},
-			{14 * time.Second, -1, Healthy, 2}, {15 * time.Second, 2, Unhealthy, 3}, {16 * time.Second, 1, Unhealthy, 4},
+			{11 * time.Second, 1, Starting, 1},
+			{12 * time.Second, 0, Healthy, 0},
+			{13 * time.Second, 1, Healthy, 1},
+			{14 * time.Second, -1, Healthy, 2},
+			{15 * time.Second, 2, Unhealthy, 3},
+			{16 * time.Second, 1, Unhealthy, 4},
 			{17 * time.Second, 0, Healthy, 0},
 		},
 		"the start period": {

@@ -133,8 +133,10 @@ func (c *Container) State() State {
 		return State{Status: Created}
 	case exit.FinishedAt.IsZero() && exit.Error == "":
 		// It began and nobody saw the end.
-		return State{Status: Exited, ExitCode: ExitUnknown, StartedAt: exit.StartedAt, Restarts: exit.Restarts,
-			Error: "exit code unknown: its monitor or the machine went first"}
+		return State{
+			Status: Exited, ExitCode: ExitUnknown, StartedAt: exit.StartedAt, Restarts: exit.Restarts,
+			Error: "exit code unknown: its monitor or the machine went first",
+		}
 	}
 	s := State{
 		Status: Exited, ExitCode: exit.ExitCode, StartedAt: exit.StartedAt, FinishedAt: exit.FinishedAt,

@@ -1,6 +1,7 @@
 package keep
 
 import (
+	"slices"
 	"sync"
 
 	"ctr/runtime/attach"
@@ -15,13 +16,12 @@ type client struct {
 	gone bool
 }
 
-func (c *client) send(k attach.Kind, p []byte) bool {
+func (c *client) send(k attach.Kind, p []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.gone && c.conn.Send(k, p) != nil {
 		c.gone = true
 	}
-	return !c.gone
 }
 
 // hub is everybody who is attached. Output waits for the slowest of them, as it would for a terminal that was stopped: nothing
@@ -41,7 +41,7 @@ func newHub() *hub {
 func (h *hub) add(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.clients = append(h.clients[:len(h.clients):len(h.clients)], c)
+	h.clients = append(slices.Clip(h.clients), c)
 }
 
 func (h *hub) remove(c *client) {
@@ -80,7 +80,7 @@ func (h *hub) exit(code int) {
 		}
 		c.mu.Lock()
 		if !c.gone {
-			c.conn.SendExit(code)
+			_ = c.conn.SendExit(code) // who has gone asks nobody
 			c.gone = true
 		}
 		c.mu.Unlock()

@@ -2,6 +2,7 @@ package keep
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -255,7 +256,7 @@ func TestStrangerIsLetGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn.Send(attach.Stdout, []byte("not hello"))
-	if _, _, err := conn.Receive(); err != io.EOF {
+	if _, _, err := conn.Receive(); !errors.Is(err, io.EOF) {
 		t.Errorf("Receive = %v, want EOF", err)
 	}
 	if len(k.hub.all()) != 0 {

@@ -192,6 +192,7 @@ func (p *Program) take(c *client, kind attach.Kind, payload []byte) {
 		if size, ok := attach.DecodeSize(payload); ok && p.Pty != nil {
 			_ = attach.SetSize(p.Pty, size) // the program may have gone
 		}
+	default: // of a newer client, or what only clients get
 	}
 }
 

@@ -44,7 +44,7 @@ func (in *Installation) killCgroups() error {
 		if err != nil {
 			continue
 		}
-		for _, line := range strings.Fields(string(procs)) {
+		for line := range strings.FieldsSeq(string(procs)) {
 			pid, err := strconv.Atoi(line)
 			if err != nil || pid == os.Getpid() {
 				continue

@@ -222,7 +222,7 @@ func findTarget(root *inroot.Root, name string, s source) (target, error) {
 		link, err := inroot.Readlink(dir, base)
 		dir.Close()
 		if err != nil {
-			return target{path.Dir(strings.TrimRight(name, "/")), base}, nil //nolint:nilerr // there is nothing
+			return target{path.Dir(strings.TrimRight(name, "/")), base}, nil
 		}
 		if !path.IsAbs(link) {
 			link = path.Join(path.Dir(name), link)

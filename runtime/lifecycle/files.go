@@ -175,14 +175,14 @@ func (in *Installation) mountVolume(root *inroot.Root, mount container.Mount) er
 	case container.MountVolume:
 		v, err := in.Volumes.Find(mount.Source)
 		if err != nil {
-			return nil //nolint:nilerr // made at the first start
+			return nil
 		}
 		source = v.Path()
 	case container.MountBind:
 	}
 	place, err := root.Open(mount.Target, unix.O_PATH, 0)
 	if err != nil {
-		return nil //nolint:nilerr // made at the first start
+		return nil
 	}
 	defer place.Close()
 	err = bindAt(int(place.Fd()), source, "", mount.ReadOnly)

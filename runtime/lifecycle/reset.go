@@ -48,6 +48,6 @@ func emptyRoot(root string) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	os.Remove(root) //nolint:errcheck // it may be somebody's mount point
+	os.Remove(root) // it may be somebody's mount point
 	return nil
 }

@@ -49,11 +49,11 @@ func (in *Installation) waitEnd(ctx context.Context, c *container.Container) (co
 func (in *Installation) waitOrphan(ctx context.Context, c *container.Container) error {
 	record, err := c.ReadMonitor()
 	if err != nil {
-		return nil //nolint:nilerr // no record: it does not run
+		return nil // no record: it does not run
 	}
 	f, err := record.Init.Open()
 	if err != nil {
-		return nil //nolint:nilerr // it has ended
+		return nil // it has ended
 	}
 	defer f.Close()
 	return pollReadable(ctx, int(f.Fd()))

@@ -55,8 +55,7 @@ func (e *startError) Hint() string  { return e.hint }
 // replyOf puts an error into words that survive the way to another process.
 func replyOf(err error) reply {
 	r := reply{Error: err.Error()}
-	var start *engine.StartError
-	if errors.As(err, &start) {
+	if start, ok := errors.AsType[*engine.StartError](err); ok {
 		r.Code = start.Code
 	}
 	var hinted interface{ Hint() string }
