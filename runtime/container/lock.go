@@ -5,13 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// lockPoll is how often Lock looks again. The kernel can wait for an flock, but not with a deadline.
-const lockPoll = 5 * time.Millisecond
 
 // Lock is the right to change a container. It lasts until Close, and until the end of every process that was given the file.
 type Lock struct {
@@ -19,7 +15,9 @@ type Lock struct {
 }
 
 // TryLock takes the lock of a container. It returns ErrBusy if somebody holds it, ErrNotFound if the container has gone.
-func (c *Container) TryLock() (*Lock, error) {
+func (c *Container) TryLock() (*Lock, error) { return c.lock(unix.LOCK_EX | unix.LOCK_NB) }
+
+func (c *Container) lock(how int) (*Lock, error) {
 	f, err := os.Open(c.Dir)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
@@ -27,7 +25,12 @@ func (c *Container) TryLock() (*Lock, error) {
 		}
 		return nil, fmt.Errorf("lock container: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	for {
+		if err = unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, ErrBusy
@@ -45,18 +48,32 @@ func (c *Container) TryLock() (*Lock, error) {
 }
 
 // Lock takes the lock of a container as soon as it is free. It returns ErrBusy, wrapped, when ctx ends first.
+//
+// It waits in the kernel, which knows no deadline: so a thread does, and gives the lock back if it is too late. (To look again
+// and again kept the monitors, for which a hundred commands waited, from their work.)
 func (c *Container) Lock(ctx context.Context) (*Lock, error) {
-	tick := time.NewTicker(lockPoll)
-	defer tick.Stop()
-	for {
-		l, err := c.TryLock()
-		if !errors.Is(err, ErrBusy) {
-			return l, err
-		}
+	if l, err := c.TryLock(); !errors.Is(err, ErrBusy) {
+		return l, err
+	}
+	type outcome struct {
+		lock *Lock
+		err  error
+	}
+	waited := make(chan outcome)
+	go func() {
+		l, err := c.lock(unix.LOCK_EX)
 		select {
+		case waited <- outcome{l, err}:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("container %s: %w: %w", c.ShortID(), ErrBusy, context.Cause(ctx))
-		case <-tick.C:
+			if l != nil {
+				l.Close()
+			}
 		}
+	}()
+	select {
+	case o := <-waited:
+		return o.lock, o.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("container %s: %w: %w", c.ShortID(), ErrBusy, context.Cause(ctx))
 	}
 }
