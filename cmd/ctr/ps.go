@@ -64,6 +64,7 @@ type psOptions struct {
 
 // runPs lists containers, the newest first. A record that cannot be read is said, and hides no other.
 func runPs(_ context.Context, in *lifecycle.Installation, o psOptions, ui *ui) error {
+	sweep(in, ui)
 	v, err := newViewer(in)
 	if err != nil {
 		return err

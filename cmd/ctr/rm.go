@@ -34,6 +34,7 @@ func (a *app) rmCommand() *cli.Command {
 
 // runRm removes containers. With force, one that is not there is as good as removed, but said.
 func runRm(ctx context.Context, in *lifecycle.Installation, names []string, o lifecycle.RemoveOptions, ui *ui) error {
+	defer sweep(in, ui)
 	if !o.Force {
 		return each(ui, names, func(name string) error {
 			c, err := in.Containers.Find(name)
@@ -42,6 +43,13 @@ func runRm(ctx context.Context, in *lifecycle.Installation, names []string, o li
 			}
 			return in.Remove(ctx, c, o)
 		})
+	}
+	find := func(name string) (*container.Container, error) {
+		c, err := in.Containers.Find(name)
+		if err == nil || errors.Is(err, container.ErrNotFound) {
+			return c, err
+		}
+		return in.Containers.Salvage(name)
 	}
 	var present []string
 	for _, name := range names {
@@ -52,7 +60,15 @@ func runRm(ctx context.Context, in *lifecycle.Installation, names []string, o li
 		}
 		present = append(present, name)
 	}
-	return sideBySide(in, present, ui, func(c *container.Container) error { return in.Remove(ctx, c, o) })
+	return sideBySide(find, present, ui, func(c *container.Container) error { return in.Remove(ctx, c, o) })
+}
+
+// sweep takes down what killed commands and monitors have left of any container. What it cannot do is not what the user asked
+// for.
+func sweep(in *lifecycle.Installation, ui *ui) {
+	if err := in.Sweep(); err != nil {
+		ui.warn("Not all that was left by killed commands could be removed: " + err.Error())
+	}
 }
 
 func (a *app) containerPruneCommand() *cli.Command {
@@ -77,6 +93,7 @@ func (a *app) containerPruneCommand() *cli.Command {
 
 // runContainerPrune removes all containers that do not run.
 func runContainerPrune(ctx context.Context, in *lifecycle.Installation, ui *ui) error {
+	sweep(in, ui)
 	all, broken := in.Containers.List()
 	errs := broken
 	heading := "Deleted Containers:"

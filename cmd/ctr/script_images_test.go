@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"ctr/internal/testhost"
@@ -20,8 +21,33 @@ var preparedImages = map[string][]string{
 // envPrepared tells the scripts in their hosts where the prepared data roots are.
 const envPrepared = "CTR_TEST_PREPARED"
 
-// prepare builds the binary if there is none, and makes the prepared data roots. They are removed after the test.
+var (
+	prepareOnce sync.Once
+	preparedDir string // empty: nothing was prepared
+)
+
+// TestMain removes what prepare has made.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if preparedDir != "" {
+		if err := os.RemoveAll(preparedDir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// prepare builds the binary if there is none, and makes the prepared data roots, once for all tests.
 func prepare(t *testing.T) {
+	t.Helper()
+	prepareOnce.Do(func() { prepareImages(t) })
+	if t.Failed() || preparedDir == "" {
+		t.Fatal("nothing is prepared")
+	}
+}
+
+func prepareImages(t *testing.T) {
 	t.Helper()
 	repository, err := filepath.Abs("../..")
 	if err != nil {
@@ -40,11 +66,7 @@ func prepare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
+	preparedDir = dir
 	setenv(t, envPrepared, dir)
 	for name, images := range preparedImages {
 		root := filepath.Join(dir, name)

@@ -77,17 +77,17 @@ func (a *app) stopping(f func(context.Context, *lifecycle.Installation, *contain
 		if err != nil {
 			return err
 		}
-		return sideBySide(in, c.Args().Slice(), a.ui, func(target *container.Container) error { return f(c.Context, in, target, o) })
+		return sideBySide(in.Containers.Find, c.Args().Slice(), a.ui, func(target *container.Container) error { return f(c.Context, in, target, o) })
 	}
 }
 
 // sideBySide does f for all named containers at once, and prints the names of those where it went well, in their order.
-func sideBySide(in *lifecycle.Installation, names []string, ui *ui, f func(*container.Container) error) error {
+func sideBySide(find func(string) (*container.Container, error), names []string, ui *ui, f func(*container.Container) error) error {
 	errs := make([]error, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
 		wg.Go(func() {
-			c, err := in.Containers.Find(name)
+			c, err := find(name)
 			if err == nil {
 				err = f(c)
 			}

@@ -7,13 +7,14 @@ import (
 
 	api "github.com/moby/moby/api/types/container"
 
+	"ctr/internal/durable"
 	"ctr/network"
 	"ctr/runtime/container"
 	"ctr/runtime/inspect"
 	"ctr/runtime/lifecycle"
 )
 
-// viewer shows containers. It reads the networks once, for their names.
+// viewer shows containers. It reads the networks once, for their names; one with a damaged record has none.
 type viewer struct {
 	names map[string]string // of networks, by ID
 	ids   map[string]string // of networks, by name
@@ -21,7 +22,7 @@ type viewer struct {
 
 func newViewer(in *lifecycle.Installation) (*viewer, error) {
 	all, err := in.Networks.List()
-	if err != nil {
+	if err != nil && !errors.Is(err, durable.ErrDamaged) {
 		return nil, err
 	}
 	v := &viewer{names: map[string]string{}, ids: map[string]string{}}

@@ -8,7 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"ctr/internal/durable"
 	"ctr/internal/proc"
@@ -269,9 +272,23 @@ func (l Leases) names() ([]netip.Addr, error) {
 	for _, name := range entries {
 		if a, err := netip.ParseAddr(name); err == nil {
 			addrs = append(addrs, a)
+		} else {
+			l.sweepTemporary(name)
 		}
 	}
 	return addrs, nil
+}
+
+// sweepTemporary removes a link that waits to be renamed for ever, since its maker was killed.
+func (l Leases) sweepTemporary(name string) {
+	maker, _, _ := strings.Cut(strings.TrimPrefix(name, "."), "-")
+	pid, err := strconv.Atoi(maker)
+	if !strings.HasPrefix(name, ".") || err != nil || pid <= 0 {
+		return
+	}
+	if err := unix.Kill(pid, 0); errors.Is(err, unix.ESRCH) {
+		os.Remove(filepath.Join(l.Dir, name))
+	}
 }
 
 func (l Leases) path(a netip.Addr) string { return filepath.Join(l.Dir, a.String()) }

@@ -114,22 +114,20 @@ func (c *Container) WriteExit(e Exit) error {
 
 // State tells what the container does now. A record that cannot be read makes it Dead, with the reason in Error.
 func (c *Container) State() State {
-	exit, err := c.ReadExit()
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return State{Status: Dead, Error: err.Error()}
-	}
-	ran := err == nil
+	exit, exitErr := c.ReadExit()
 	m, err := c.ReadMonitor()
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return State{Status: Dead, Error: err.Error()}
-	}
 	if err == nil {
 		if s, ok := c.liveState(m, exit); ok {
-			return s
+			return s // whatever the record of an earlier run says
+		}
+	}
+	for _, err := range []error{exitErr, err} {
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return State{Status: Dead, Error: err.Error()}
 		}
 	}
 	switch {
-	case !ran:
+	case exitErr != nil:
 		return State{Status: Created}
 	case exit.FinishedAt.IsZero() && exit.Error == "":
 		// It began and nobody saw the end.

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -193,19 +194,16 @@ func (s *Store) Create(spec Spec, fill func(*Container) error) (_ *Container, er
 	}
 	c := s.open(spec.ID)
 	c.Spec = spec
-	if err := os.Mkdir(c.Dir, 0o700); err != nil {
+	lock, err := s.makeFolder(c)
+	if err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
 	}
+	defer lock.Close()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.discard(c))
 		}
 	}()
-	lock, err := c.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("create container: %w", err)
-	}
-	defer lock.Close()
 	if err := s.takeName(spec.Name, spec.ID); err != nil {
 		return nil, err
 	}
@@ -216,6 +214,25 @@ func (s *Store) Create(spec Spec, fill func(*Container) error) (_ *Container, er
 		return nil, fmt.Errorf("create container: %w", err)
 	}
 	return c, nil
+}
+
+// makeFolder makes the folder of a new container and takes its lock. A sweeper that finds it before it is locked takes it for
+// the rest of a dead creator, and removes it: it is made once more then.
+func (s *Store) makeFolder(c *Container) (*Lock, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), sweepTime)
+	defer cancel()
+	for {
+		if err := os.Mkdir(c.Dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return nil, err
+		}
+		lock, err := c.Lock(ctx)
+		if err == nil {
+			return lock, nil
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return nil, errors.Join(err, s.discard(c))
+		}
+	}
 }
 
 // takeName makes a name point to an ID. A name whose container is gone, or was never finished by a creator that has died, is
@@ -354,32 +371,6 @@ func (s *Store) freeNames(name, id string) error {
 		}
 	}
 	return nil
-}
-
-// Sweep deletes what commands that died have left half made or half removed. It takes no time when there is nothing.
-func (s *Store) Sweep() error {
-	entries, err := os.ReadDir(s.data)
-	if err != nil {
-		return fmt.Errorf("sweep containers: %w", err)
-	}
-	var errs []error
-	for _, e := range entries {
-		name := e.Name()
-		if strings.HasPrefix(name, removedPrefix) {
-			errs = append(errs, rootfs.RemoveAll(filepath.Join(s.data, name)))
-			continue
-		}
-		if _, err := os.Lstat(filepath.Join(s.data, name, specFile)); isFullID(name) && errors.Is(err, os.ErrNotExist) {
-			c := s.open(name)
-			lock, err := c.TryLock()
-			if err != nil {
-				continue // its creator lives
-			}
-			errs = append(errs, s.discard(c))
-			lock.Close()
-		}
-	}
-	return errors.Join(errs...)
 }
 
 func isFullID(s string) bool { return len(s) == 64 && isHex(s) }

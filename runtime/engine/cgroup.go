@@ -51,25 +51,37 @@ func (r record) kill() error {
 			return fmt.Errorf("kill cgroup: %w", err)
 		}
 	}
-	if !m.Exists() {
-		return nil
-	}
-	// Frozen processes cannot fork away from the list.
-	if err := m.Freeze(cgroups.Frozen); err != nil {
+	// Frozen processes cannot fork away from the list. A maker that was killed may have come to some of the hierarchies only.
+	if err := m.Freeze(cgroups.Frozen); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("kill cgroup: %w", err)
 	}
-	pids, err := m.GetAllPids()
+	var errs []error
+	for _, dir := range m.GetPaths() {
+		errs = append(errs, killAll(dir))
+	}
+	return errors.Join(append(errs, thaw(m))...)
+}
+
+// killAll kills every process of a cgroup, and of those in it, in one hierarchy.
+func killAll(dir string) error {
+	pids, err := cgroups.GetAllPids(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	for _, pid := range pids {
 		if kill := unix.Kill(pid, unix.SIGKILL); kill != nil && !errors.Is(kill, unix.ESRCH) {
 			err = errors.Join(err, fmt.Errorf("kill process %d: %w", pid, kill))
 		}
 	}
-	return errors.Join(err, thaw(m))
+	return err
 }
 
 // thaw lets killed processes of a paused container die: cgroup v1 keeps even SIGKILL from the frozen.
 func thaw(m cgroups.Manager) error {
 	state, err := m.GetFreezerState()
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // never made, or gone
+	}
 	if err != nil || state != cgroups.Frozen {
 		return err
 	}

@@ -153,6 +153,12 @@ func Destroy(stateDir, id string) error {
 	return errors.Join(errs...)
 }
 
+// DestroyCgroup ends what still runs in a cgroup and removes it from all hierarchies: for a container whose state has been lost.
+func DestroyCgroup(path string) error {
+	r := record{Cgroup: path}
+	return errors.Join(r.kill(), r.removeCgroup())
+}
+
 // removeFolder removes an empty folder, which may be gone.
 func removeFolder(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {

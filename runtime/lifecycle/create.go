@@ -46,6 +46,14 @@ func (in *Installation) Create(ctx context.Context, spec container.Spec, opts Cr
 	if err := checkSpec(&spec); err != nil {
 		return nil, err
 	}
+	c, err := in.Containers.Create(spec, in.fill)
+	if _, taken := errors.AsType[*container.ConflictError](err); !taken {
+		return c, err
+	}
+	// Perhaps by one that its monitor was to remove, but was killed before.
+	if sweepErr := in.Sweep(); sweepErr != nil {
+		return nil, err
+	}
 	return in.Containers.Create(spec, in.fill)
 }
 

@@ -2,12 +2,70 @@ package lifecycle
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
+	"ctr/internal/durable"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
 )
+
+// Sweep takes down what killed commands and monitors have left of any container: half-made ones, sandboxes, cgroups and
+// processes of containers that never ran or have ended, containers that were to be removed at their end. It costs a few system
+// calls for each container that runs, and goes on past errors.
+func (in *Installation) Sweep() error {
+	return errors.Join(in.Containers.Sweep(), in.Containers.Abandoned(in.takeOver), in.sweepCgroups())
+}
+
+// takeOver takes an abandoned run folder down.
+func (in *Installation) takeOver(a container.Abandoned) error {
+	if a.Lock == nil {
+		// Its container has gone. A monitor that lives takes it down itself.
+		if record, err := a.ReadMonitor(); err == nil && record.Monitor.Alive() {
+			return nil
+		}
+		return in.takeDown(a.Container)
+	}
+	if a.Err != nil {
+		return nil // it cannot be read, and waits for the user to remove it
+	}
+	if err := in.recover(a.Container); err != nil {
+		return fmt.Errorf("take over container %s: %w", a.Name, err)
+	}
+	if a.AutoRemove && !a.State().Running() {
+		return in.Discard(a.Container, true)
+	}
+	return nil
+}
+
+// sweepCgroups removes cgroups of containers that have neither a folder nor a run folder any more, and ends what runs in them.
+func (in *Installation) sweepCgroups() error {
+	ids := map[string]bool{}
+	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
+		parents, _ := filepath.Glob(pattern + in.CgroupParent())
+		for _, parent := range parents {
+			entries, _ := os.ReadDir(parent)
+			for _, e := range entries {
+				if e.IsDir() && container.IsID(e.Name()) {
+					ids[e.Name()] = true
+				}
+			}
+		}
+	}
+	var errs []error
+	for id := range ids {
+		_, err := os.Lstat(filepath.Join(in.Containers.RunRoot(), id))
+		if errors.Is(err, os.ErrNotExist) && !in.Containers.Exists(id) {
+			errs = append(errs, engine.DestroyCgroup(in.cgroup(id)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// cgroup returns the cgroup of a container, relative to each hierarchy.
+func (in *Installation) cgroup(id string) string { return in.CgroupParent() + "/" + id }
 
 // recover takes over what a killed monitor has left of a container. The caller holds the lock, which proves that there is no
 // monitor. A container that still runs is left alone; of one that does not, the sandbox, cgroups and run folder are taken down.
@@ -24,10 +82,11 @@ func (in *Installation) recover(c *container.Container) error {
 
 // takeDown ends and removes all that a run of the container has made, and records its end if nobody did.
 func (in *Installation) takeDown(c *container.Container) error {
-	errs := []error{
-		engine.Destroy(in.Containers.RunRoot(), c.ID),
-		in.Networks.Teardown(c.SandboxPath()),
+	err := engine.Destroy(in.Containers.RunRoot(), c.ID)
+	if errors.Is(err, durable.ErrDamaged) {
+		err = engine.DestroyCgroup(in.cgroup(c.ID))
 	}
+	errs := []error{err, in.Networks.Teardown(c.SandboxPath())}
 	if exit, err := c.ReadExit(); err == nil && exit.FinishedAt.IsZero() && !exit.StartedAt.IsZero() {
 		exit.FinishedAt, exit.ExitCode = time.Now(), container.ExitUnknown
 		exit.Error = "exit code unknown: its monitor was killed"

@@ -4,32 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/durable"
 	"ctr/runtime/container"
+	"ctr/runtime/engine"
 	"ctr/runtime/monitor"
 )
 
-// Remove removes a container; with Force also one that runs, which is killed. It returns container.ErrRunning without Force.
+// Remove removes a container; with Force also one that runs, which is killed, and one whose records are damaged. It returns
+// container.ErrRunning without Force.
 func (in *Installation) Remove(ctx context.Context, c *container.Container, opts RemoveOptions) error {
-	state := c.State()
-	switch {
-	case state.Active() && opts.Force:
-		if err := in.kill(ctx, c); err != nil {
-			return err
-		}
-	case state.Running() || state.Status == container.Restarting:
-		return &cannotRemoveError{c.Name, state.Status}
-	}
-	if record, err := c.ReadMonitor(); err == nil && record.Lingering && record.Monitor.Alive() {
-		if err := monitor.Dismiss(c); err != nil {
-			return err
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
-	defer cancel()
-	lock, err := c.Lock(ctx)
+	lock, err := in.lockToRemove(ctx, c, opts.Force)
 	if errors.Is(err, container.ErrNotFound) && (opts.Force || c.AutoRemove) {
 		return nil // it was faster itself
 	}
@@ -37,7 +25,12 @@ func (in *Installation) Remove(ctx context.Context, c *container.Container, opts
 		return err
 	}
 	defer lock.Close()
-	if err := in.recover(c); err != nil {
+	if opts.Force {
+		err = in.takeDown(c)
+	} else {
+		err = in.recover(c)
+	}
+	if err != nil {
 		return fmt.Errorf("take over container %s: %w", c.Name, err)
 	}
 	if c.State().Running() {
@@ -45,6 +38,45 @@ func (in *Installation) Remove(ctx context.Context, c *container.Container, opts
 	}
 	return in.Discard(c, opts.Volumes || c.AutoRemove)
 }
+
+// lockToRemove takes the lock of a container that does not run, or with force of one that it has killed. A container that
+// another command has started meanwhile is met again.
+func (in *Installation) lockToRemove(ctx context.Context, c *container.Container, force bool) (*container.Lock, error) {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	begin, dismissed := time.Now(), false
+	for {
+		state := c.State()
+		switch {
+		case state.Active() && force:
+			if err := in.kill(ctx, c); err != nil {
+				return nil, err
+			}
+		case state.Running() || state.Status == container.Restarting:
+			return nil, &cannotRemoveError{c.Name, state.Status}
+		}
+		lock, err := c.TryLock()
+		if !errors.Is(err, container.ErrBusy) {
+			return lock, err
+		}
+		record, err := c.ReadMonitor()
+		switch {
+		case err == nil && record.Lingering && !dismissed:
+			dismissed = monitor.Dismiss(c) == nil
+		case err != nil && force && time.Since(begin) > lostAfter:
+			// Its monitor lives, and what it does is not to be read: its run folder was removed, or is damaged.
+			if err := engine.DestroyCgroup(in.cgroup(c.ID)); err != nil {
+				return nil, fmt.Errorf("end container %s: %w", c.Name, err)
+			}
+		}
+		if err := waitChange(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// lostAfter is far more than a monitor needs between its last look at its run folder and its end.
+const lostAfter = time.Second
 
 // kill ends a container at once.
 func (in *Installation) kill(ctx context.Context, c *container.Container) error {
@@ -54,6 +86,9 @@ func (in *Installation) kill(ctx context.Context, c *container.Container) error 
 	err := in.Signal(ctx, c, unix.SIGKILL)
 	if errors.Is(err, container.ErrNotRunning) {
 		return nil
+	}
+	if errors.Is(err, durable.ErrDamaged) {
+		err = engine.DestroyCgroup(in.cgroup(c.ID))
 	}
 	if err != nil {
 		return err

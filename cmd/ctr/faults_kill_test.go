@@ -1,0 +1,181 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// killedAt are the system calls at which the tests kill ctr: those that change what outlives the process, and those that tell
+// others of it.
+var killedAt = []string{
+	"mkdirat", "openat", "write", "fsync", "renameat", "symlinkat", "linkat", "unlinkat", "mknodat", "chmod,fchmodat", "flock",
+	"mount", "fsopen", "fsmount", "move_mount", "umount2", "unshare", "setns", "clone", "clone3", "execve", "exit_group",
+	"socket", "bind", "sendto", "sendmsg", "ioctl", "pidfd_open",
+}
+
+// often are those of them that the short version tries, and how many of their points it leaves out.
+var often = map[string]int{"renameat": 1, "symlinkat": 1, "mkdirat": 6, "write": 7, "clone": 1, "sendto": 2, "mount": 9, "flock": 1}
+
+// T-B1: wherever run is killed, and with it the processes that it has made, the next commands find their way.
+func TestB1KilledRun(t *testing.T) {
+	t.Parallel()
+	for _, call := range killedAt {
+		if _, short := often[call]; !short && !allFaults() {
+			continue
+		}
+		t.Run(call, func(t *testing.T) {
+			faults(t, func(v *victims) {
+				v.eachPoint(call, func(inject []string) bool {
+					o := v.end(v.wrapped(inject, runArgs("c1")...))
+					v.heal("c1")
+					return o.code == 0
+				})
+			})
+		})
+	}
+}
+
+// eachPoint calls try with a command before which kills ctr and its children at their first call, at their second, and so on
+// until it gets through unharmed.
+func (v *victims) eachPoint(call string, try func(inject []string) (unharmed bool)) {
+	v.Helper()
+	step := 1
+	if !allFaults() {
+		step += often[call]
+	}
+	unharmed := 0
+	for n := 1; unharmed < 2; n += step {
+		if n > 300 {
+			v.Fatalf("never got through")
+		}
+		if try(tracer(call, "signal=KILL", n)) {
+			unharmed++
+		} else {
+			unharmed = 0
+		}
+		if v.Failed() {
+			v.Fatalf("at %s %d", call, n)
+		}
+	}
+}
+
+// tracer is strace, made to do something to each thread's n-th call. -D: the command stays our child.
+func tracer(call, what string, n int) []string {
+	return []string{"strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call,
+		"-e", fmt.Sprintf("inject=%s:%s:when=%d", call, what, n)}
+}
+
+// T-B2: wherever a command that ends or uses a container is killed, the next commands find their way.
+func TestB2KilledCommand(t *testing.T) {
+	t.Parallel()
+	for _, command := range [][]string{
+		{"rm", "-f", "c1"}, {"stop", "-t", "0", "c1"}, {"exec", "c1", "true"}, {"exec", "-d", "c1", "sleep", "1000"}, {"network", "rm", "other"},
+		{"network", "create", "more"}, {"rename", "c1", "c2"}, {"restart", "-t", "0", "c1"},
+	} {
+		t.Run(strings.ReplaceAll(strings.Join(command, " "), " ", "_"), func(t *testing.T) {
+			faults(t, func(v *victims) { v.killedCommand(command) })
+		})
+	}
+}
+
+func (v *victims) killedCommand(command []string) {
+	v.Helper()
+	for _, call := range killedAt {
+		if _, short := often[call]; !short && !allFaults() {
+			continue
+		}
+		v.eachPoint(call, func(inject []string) bool {
+			v.must(runArgs("c1")...)
+			v.must("network", "create", "other")
+			o := v.end(v.wrapped(inject, command...))
+			for _, name := range []string{"other", "more"} {
+				if out := v.try("network", "rm", name); out.code != 0 && !strings.Contains(out.stderr, "not found") {
+					v.Fatalf("network rm: %s", out.stderr)
+				}
+			}
+			v.must("rm", "-f", "c2")
+			v.heal("c1")
+			return o.code == 0
+		})
+	}
+}
+
+// monitorOf returns the PID of the monitor that keeps a container.
+func (v *victims) monitorOf(name string) int {
+	v.Helper()
+	id := v.must("inspect", "--format", "{{.Id}}", name)
+	for _, pid := range pids() {
+		line, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+		if args := strings.Split(string(line), "\x00"); len(args) > 3 && strings.HasSuffix(args[0], "monitor") && args[3] == id {
+			return pid
+		}
+	}
+	v.Fatalf("no monitor of %s", name)
+	return 0
+}
+
+func pids() []int {
+	entries, _ := os.ReadDir("/proc")
+	var all []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			all = append(all, pid)
+		}
+	}
+	return all
+}
+
+// T-B3: wherever its monitor is killed while a container ends, the next commands find their way.
+func TestB3KilledAtTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, call := range killedAt {
+		if _, short := often[call]; !short && !allFaults() {
+			continue
+		}
+		t.Run(call, func(t *testing.T) {
+			faults(t, func(v *victims) {
+				v.eachPoint(call, func(inject []string) bool {
+					v.must(runArgs("c1")...)
+					monitor := v.monitorOf("c1")
+					attached := exec.Command(inject[0], append(inject[2:], "-p", strconv.Itoa(monitor))...)
+					if err := attached.Start(); err != nil {
+						v.Fatal(err)
+					}
+					v.await("strace to attach", func() bool { return tracerOf(monitor) == attached.Process.Pid })
+					v.must("stop", "-t", "0", "c1")
+					unharmed := !strings.Contains(v.try("inspect", "--format", "{{.State.Error}}", "c1").stdout, "monitor")
+					v.heal("c1")
+					_ = attached.Wait() // it ends like the monitor that it traces
+					return unharmed
+				})
+			})
+		})
+	}
+}
+
+// tracerOf returns the PID of the process that traces another, 0 if nobody does (proc_pid_status(5)).
+func tracerOf(pid int) int {
+	status, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "TracerPid:"); ok {
+			tracer, _ := strconv.Atoi(strings.TrimSpace(value))
+			return tracer
+		}
+	}
+	return 0
+}
+
+// await waits for something to become true.
+func (v *victims) await(what string, f func() bool) {
+	v.Helper()
+	for deadline := time.Now().Add(patience); !f(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			v.Fatalf("waited for %s in vain", what)
+		}
+	}
+}

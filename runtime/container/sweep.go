@@ -1,0 +1,122 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"ctr/rootfs"
+)
+
+// sweepTime is far more than a sweeper needs for a folder with nothing in it.
+const sweepTime = 10 * time.Second
+
+// Sweep deletes what commands that died have left half made or half removed. It takes no time when there is nothing.
+func (s *Store) Sweep() error {
+	entries, err := os.ReadDir(s.data)
+	if err != nil {
+		return fmt.Errorf("sweep containers: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		name := e.Name()
+		if strings.HasPrefix(name, removedPrefix) {
+			errs = append(errs, rootfs.RemoveAll(filepath.Join(s.data, name)))
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(s.data, name, specFile)); isFullID(name) && errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, s.sweepUnfinished(s.open(name)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sweepUnfinished deletes a container whose record was never written, unless its creator lives.
+func (s *Store) sweepUnfinished(c *Container) error {
+	lock, err := c.TryLock()
+	if err != nil {
+		return nil //nolint:nilerr // its creator lives, or has just removed it
+	}
+	defer lock.Close()
+	if _, err := os.Lstat(filepath.Join(c.Dir, specFile)); !errors.Is(err, os.ErrNotExist) {
+		return nil // finished meanwhile
+	}
+	return s.discard(c)
+}
+
+// Abandoned is a run folder that nobody keeps.
+type Abandoned struct {
+	*Container       // with nothing but its ID and folders if Err is not nil
+	Lock       *Lock // nil if there is no container to the run folder; the caller closes it
+	Err        error // why its record could not be read; ErrNotFound if there is no container
+}
+
+// Abandoned calls f for each run folder that nobody keeps: that of a container whose monitor was killed, and that of a
+// container which has gone. A folder that somebody keeps costs two system calls.
+func (s *Store) Abandoned(f func(Abandoned) error) error {
+	entries, err := os.ReadDir(s.run)
+	if err != nil {
+		return fmt.Errorf("sweep run folders: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		if !isFullID(e.Name()) {
+			continue
+		}
+		c := s.open(e.Name())
+		c.ID = e.Name()
+		lock, err := c.TryLock()
+		switch {
+		case err == nil:
+			found, loadErr := s.Load(c.ID)
+			if loadErr == nil {
+				c = found
+			}
+			errs = append(errs, f(Abandoned{Container: c, Lock: lock, Err: loadErr}))
+			lock.Close()
+		case errors.Is(err, ErrNotFound):
+			errs = append(errs, f(Abandoned{Container: c, Err: err}))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Salvage returns the container that is meant by its name, its ID or a prefix of that, with nothing but its ID and folders, if
+// its record is there and cannot be read. It is good for Remove alone.
+func (s *Store) Salvage(ref string) (*Container, error) {
+	_, err := s.Find(ref)
+	if err == nil || errors.Is(err, ErrNotFound) {
+		return nil, notFound(ref)
+	}
+	if _, ok := errors.AsType[*AmbiguousError](err); ok {
+		return nil, err
+	}
+	name := strings.TrimPrefix(ref, "/")
+	if id, err := os.Readlink(filepath.Join(s.names, name)); err == nil && isFullID(id) {
+		name = id
+	}
+	ids, err := s.ids()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if strings.HasPrefix(id, name) {
+			c := s.open(id)
+			c.ID = id
+			return c, nil
+		}
+	}
+	return nil, notFound(ref)
+}
+
+// IsID tells whether the text is a full ID.
+func IsID(s string) bool { return isFullID(s) }
+
+// Exists tells whether there is a container with the full ID, be its record readable or not.
+func (s *Store) Exists(id string) bool {
+	_, err := os.Lstat(filepath.Join(s.data, id))
+	return isFullID(id) && err == nil
+}
