@@ -72,6 +72,9 @@ func (n Network) elements() []element {
 	if n.Internal {
 		list = append(list, element{set: setInternal, key: name, comment: n.Bridge})
 	}
+	if n.NoICC {
+		list = append(list, element{set: setApart, key: name, comment: n.Bridge})
+	}
 	for _, p := range n.Prefixes {
 		v, p := versionOf(p.Addr()), p.Masked()
 		list = append(list, element{
@@ -105,7 +108,7 @@ func belongs(e element, bridge string) bool {
 
 // networkSets are the sets that hold elements of networks, portSets those of ports.
 func networkSets() []string {
-	sets := []string{setNetworks, setBridges, setInternal, setWithin}
+	sets := []string{setNetworks, setBridges, setInternal, setApart, setWithin}
 	for _, v := range []ipVersion{ip4, ip6} {
 		sets = append(sets, setOwn+v.suffix(), setGuarded+v.suffix(), setMasqueraded+v.suffix())
 	}

@@ -52,6 +52,7 @@ const (
 	setNetworks    = "networks"     // bridge -> the chain for what goes into it
 	setBridges     = "bridges"      // all bridges
 	setInternal    = "internal"     // bridges of internal networks
+	setApart       = "apart"        // bridges whose ports do not reach each other
 	setWithin      = "within"       // bridge . bridge -> may its containers talk to each other?
 	setOwn         = "own"          // bridge . subnet
 	setGuarded     = "guarded"      // addresses reached only by their own bridge and from the host
@@ -103,6 +104,7 @@ func tableOf(name string) ruleset {
 			{name: setNetworks, key: nftables.TypeIFName, value: &verdict},
 			{name: setBridges, key: nftables.TypeIFName},
 			{name: setInternal, key: nftables.TypeIFName},
+			{name: setApart, key: nftables.TypeIFName},
 			{name: setWithin, key: typeBridges, value: &verdict},
 		},
 	}
@@ -198,7 +200,8 @@ func filterChains() []chain {
 
 // natChains lead published ports to containers, and let containers out by the host's addresses. A container that asks for
 // its own port is left to the proxy: where br_netfilter has bridged packets pass these chains (net.bridge.bridge-nf-call-*),
-// the bridge would have to send the packet out by the port that it came in by, which it does in hairpin mode only.
+// the bridge would have to send the packet out by the port that it came in by, which it does in hairpin mode only. Likewise it
+// sends nothing from one isolated port to another.
 func natChains() []chain {
 	published := chain{name: chainPublished}
 	post := chain{
@@ -223,7 +226,10 @@ func natChains() []chain {
 		{
 			name: "nat-prerouting", kind: nftables.ChainTypeNAT,
 			hook: nftables.ChainHookPrerouting, priority: nftables.ChainPriorityNATDest,
-			rules: []rule{because("", fibLocal(), jump(chainPublished))},
+			rules: []rule{
+				because("ports kept apart, left to the proxy", in(setApart, iifname), accept()),
+				because("", fibLocal(), jump(chainPublished)),
+			},
 		},
 		{
 			name: "nat-output", kind: nftables.ChainTypeNAT,
