@@ -58,7 +58,7 @@ func processFlags() []cli.Flag {
 		textFlag("ipc", "IPC mode to use (host, container:NAME)"),
 		textFlag("uts", "UTS namespace to use (host, container:NAME)"),
 		textFlag("cgroupns", "Cgroup namespace to use (host, private)"),
-		textFlag("userns", "User namespace to use"),
+		textFlag("userns", "User namespace to use (host)"),
 	}
 }
 
@@ -120,7 +120,7 @@ func resourceFlags() []cli.Flag {
 		listFlag("ulimit", "Ulimit options"),
 		textFlag("oom-score-adj", "Tune host's OOM preferences (-1000 to 1000)"),
 		boolFlag("oom-kill-disable", "Disable OOM Killer"),
-		textFlag("cgroup-parent", "Optional parent cgroup for the container"),
+		textFlag("cgroup-parent", "Not supported: all containers are in cgroups below /ctr"),
 	}
 }
 

@@ -64,7 +64,10 @@ func specResources(c *cli.Context, s *container.Spec) (err error) {
 		r.Ulimits = append(r.Ulimits, u)
 	}
 	r.CpusetCpus, r.CpusetMems = c.String("cpuset-cpus"), c.String("cpuset-mems")
-	r.OOMKillDisable, r.CgroupParent = c.Bool("oom-kill-disable"), c.String("cgroup-parent")
+	r.OOMKillDisable = c.Bool("oom-kill-disable")
+	if c.String("cgroup-parent") != "" {
+		return errors.New("--cgroup-parent is not supported: all containers are in cgroups below /ctr")
+	}
 	return nil
 }
 

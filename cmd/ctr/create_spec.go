@@ -141,7 +141,7 @@ func specNamespaces(c *cli.Context, s *container.Spec) error {
 		{"uts", &s.Namespaces.UTS, []string{"host"}, "--uts: invalid UTS mode"},
 		{"ipc", &s.Namespaces.IPC, []string{"host", "private", "shareable"}, "--ipc: invalid IPC mode"},
 		{"cgroupns", &s.Namespaces.Cgroup, []string{"host", "private"}, "--cgroupns: invalid CGROUP mode"},
-		{"userns", &s.Namespaces.User, []string{"host"}, "--userns: invalid USER mode"},
+		{"userns", &s.Namespaces.User, []string{"host"}, "--userns: ranges of users are not supported yet: only \"host\""},
 	} {
 		value := c.String(ns.flag)
 		name, joins := container.Mode(value).Container()

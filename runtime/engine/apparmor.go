@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"os"
 	"strings"
 
@@ -22,6 +23,17 @@ func appArmorProfile(s container.Security, h host) string {
 	default:
 		return s.AppArmor
 	}
+}
+
+// checkAppArmor tells whether a profile that was asked for by name is there.
+func checkAppArmor(s container.Security) error {
+	if s.AppArmor == "" || s.AppArmor == unconfined || appArmorLoaded(s.AppArmor) {
+		return nil
+	}
+	if !apparmor.IsEnabled() {
+		return fmt.Errorf("cannot apply profile %q: AppArmor is not enabled on this host", s.AppArmor)
+	}
+	return fmt.Errorf("cannot apply profile %q: the kernel has no AppArmor profile of that name", s.AppArmor)
 }
 
 // appArmorLoaded tells whether the kernel enforces AppArmor and knows the profile.

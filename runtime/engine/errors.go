@@ -23,6 +23,9 @@ func (e *StartError) Error() string { return e.Message }
 var (
 	execFailed  = lazy(`exec: ".*": (executable file not found in \$PATH|.*no such file or directory|permission denied|is a directory)`)
 	chdirFailed = lazy(`chdir to cwd \((".*")\) set in config.json failed: (.*)`)
+	limitFailed = lazy(`failed to write "([^"]*)": write /sys/fs/cgroup/\S*/([a-z_.]+): (.*)`)
+	sysctlGone  = lazy(`open sysctl (\S+) file: .*: no such file or directory`)
+	sysctlValue = lazy(`failed to write sysctl (\S+) = (".*"): .*: (.*)`)
 	mkdirFailed = lazy(`error during container init: (mkdir .*: not a directory)`)
 )
 
@@ -41,6 +44,15 @@ func startError(err error) error {
 	}
 	if m := mkdirFailed().FindStringSubmatch(text); m != nil {
 		return &StartError{Code: startCode(m[1]), Message: "make working directory: " + m[1]}
+	}
+	if m := limitFailed().FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("start container: the kernel refuses to set %s to %q: %s", m[2], m[1], m[3])
+	}
+	if m := sysctlGone().FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("start container: no sysctl %q on this host", m[1])
+	}
+	if m := sysctlValue().FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("start container: the kernel refuses to set sysctl %s to %s: %s", m[1], m[2], m[3])
 	}
 	if strings.Contains(text, "unable to spawn stage-2: Cannot allocate memory") {
 		// fork(2) in a PID namespace whose first process has ended.

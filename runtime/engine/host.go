@@ -39,6 +39,9 @@ func thisHost(c Config) (host, error) {
 		return host{}, err
 	}
 	h.appArmor = appArmorLoaded(dockerAppArmor)
+	if err := checkAppArmor(c.Spec.Security); err != nil {
+		return host{}, err
+	}
 	if h.capabilities, err = ownCapabilities(); err != nil {
 		return host{}, err
 	}

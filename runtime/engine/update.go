@@ -12,6 +12,9 @@ import (
 // Update changes the limits of a running container: memory, CPU, processes, block I/O. It keeps those of devices, and
 // refuses what this host has no controller for. Ulimits, oom-score-adj and shm are those of a start and stay.
 func Update(stateDir, id string, r container.Resources) (warnings []string, err error) {
+	if err := CheckLimits(r); err != nil {
+		return nil, err
+	}
 	root, name := libcontainerDir(stateDir, id)
 	c, err := libcontainer.Load(root, name)
 	if errors.Is(err, libcontainer.ErrNotExist) {

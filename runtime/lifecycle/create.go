@@ -14,6 +14,7 @@ import (
 	"ctr/network"
 	"ctr/rootfs"
 	"ctr/runtime/container"
+	"ctr/runtime/engine"
 	"ctr/runtime/volume"
 )
 
@@ -169,6 +170,9 @@ func (in *Installation) resolveNamespaces(n *container.Namespaces) error {
 func checkSpec(spec *container.Spec) error {
 	if len(spec.Entrypoint)+len(spec.Cmd) == 0 {
 		return errors.New("no command specified")
+	}
+	if err := engine.CheckLimits(spec.Resources); err != nil {
+		return err
 	}
 	if spec.Rootfs.Dir != "" {
 		info, err := os.Stat(spec.Rootfs.Dir)

@@ -48,7 +48,12 @@ func (m *monitor) engineConfig(ctx context.Context, root string) (engine.Config,
 	}
 	cfg.Mounts = slices.Clone(c.Mounts)
 	for i, mount := range cfg.Mounts {
-		if mount.Type == container.MountVolume {
+		switch mount.Type {
+		case container.MountBind:
+			if err := checkBind(mount); err != nil {
+				return engine.Config{}, err
+			}
+		case container.MountVolume:
 			if cfg.Mounts[i].Source, err = m.volumeSource(ctx, root, mount); err != nil {
 				return engine.Config{}, err
 			}
