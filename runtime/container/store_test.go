@@ -184,14 +184,14 @@ func TestRemoveFreesTheName(t *testing.T) {
 }
 
 func TestBrokenRecordHidesNoOther(t *testing.T) {
-	s := newStore(t)
-	good, bad := create(t, s, "good"), create(t, s, "bad")
 	for name, damage := range map[string]func(path string) error{
 		"truncated": func(p string) error { return os.WriteFile(p, []byte(`{"version":1,"id"`), 0o600) },
 		"empty":     func(p string) error { return os.WriteFile(p, nil, 0o600) },
 		"folder":    func(p string) error { return os.Mkdir(p, 0o700) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			good, bad := create(t, s, "good"), create(t, s, "bad")
 			path := filepath.Join(bad.Dir, specFile)
 			if err := errors.Join(os.Remove(path), damage(path)); err != nil {
 				t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,8 +45,7 @@ func (in *Installation) Signal(_ context.Context, c *container.Container, sig un
 // asksToEnd tells the signals that end a program from those that mean something else to it, such as to read its files again.
 // With Docker any signal keeps a container from being restarted ever after, unless it names a stop signal of its own.
 func asksToEnd(c *container.Container, sig unix.Signal) bool {
-	switch sig {
-	case unix.SIGKILL, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT:
+	if slices.Contains([]unix.Signal{unix.SIGKILL, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT}, sig) {
 		return true
 	}
 	stop, err := ParseSignal(c.StopSignal)
