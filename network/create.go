@@ -87,11 +87,15 @@ func (n *Networks) create(s Spec) (_ Spec, err error) {
 			err = errors.Join(err, n.forget(s.ID, s.Name))
 		}
 	}()
-	if err := n.write(s); err != nil {
-		return Spec{}, err
+	// The record comes last: without it a name leads to nothing, and by its folder Sweep finds what was begun.
+	if err := os.MkdirAll(n.dataDir(s.ID), 0o700); err != nil {
+		return Spec{}, fmt.Errorf("make network: %w", err)
 	}
 	if err := os.Symlink(s.ID, n.namePath(s.Name)); err != nil {
 		return Spec{}, fmt.Errorf("name network: %w", err)
+	}
+	if err := n.write(s); err != nil {
+		return Spec{}, err
 	}
 	// The device of the default bridge is made by its first container.
 	if s.Name == "bridge" {

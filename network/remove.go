@@ -58,16 +58,23 @@ func (n *Networks) removeDamaged(ref string) error {
 // The record is hidden before the users are counted: a container that takes a lease looks for the record afterwards, so that
 // one of the two sees the other.
 func (n *Networks) remove(s Spec) error {
-	hidden := n.recordPath(s.ID) + ".removing"
-	if err := os.Rename(n.recordPath(s.ID), hidden); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Rename(n.recordPath(s.ID), n.hiddenPath(s.ID)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove network %s: %w", s.Name, err)
 	}
+	return n.removeHidden(s)
+}
+
+// hiddenPath is where the record of a network is while it is removed.
+func (n *Networks) hiddenPath(id string) string { return n.recordPath(id) + ".removing" }
+
+// removeHidden removes a network whose record is hidden, or brings the record back if a container uses it.
+func (n *Networks) removeHidden(s Spec) error {
 	live, dead, err := n.users(s.ID)
 	if err == nil && len(live) > 0 {
 		err = inUse(s, live)
 	}
 	if err != nil {
-		return errors.Join(err, os.Rename(hidden, n.recordPath(s.ID)))
+		return errors.Join(err, os.Rename(n.hiddenPath(s.ID), n.recordPath(s.ID)))
 	}
 	errs := []error{n.sweepSandboxes(dead), n.removeDevice(s), n.forget(s.ID, s.Name)}
 	if err := errors.Join(errs...); err != nil {

@@ -4,10 +4,65 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
+	"ctr/internal/durable"
 	"ctr/network/ipam"
 	"ctr/network/rtnl"
 )
+
+// Sweep finishes what killed commands have begun: removals of networks, and creations, which are undone. Where there is nothing
+// it costs one look-up for each network.
+func (n *Networks) Sweep() error {
+	ids, err := n.unfinished()
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	unlock, err := durable.Lock(n.config.Data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if ids, err = n.unfinished(); err != nil { // some were only being made
+		return err
+	}
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, n.finish(id))
+	}
+	return errors.Join(append(errs, n.onHost(func(c *rtnl.Conn) error { return n.sweepLinks(c, false) }))...)
+}
+
+// unfinished returns the IDs that have a folder and no record.
+func (n *Networks) unfinished() ([]string, error) {
+	ids, err := n.ids()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(ids, func(id string) bool {
+		_, err := os.Lstat(n.recordPath(id))
+		return !errors.Is(err, os.ErrNotExist)
+	}), nil
+}
+
+// finish removes a network without a record. The caller holds the lock.
+func (n *Networks) finish(id string) error {
+	var s Spec
+	if err := durable.ReadJSON(n.hiddenPath(id), &s); err == nil && s.ID == id {
+		if err := n.removeHidden(s); !errors.Is(err, ErrInUse) {
+			return err
+		}
+		return nil // a container was faster than who removed it
+	}
+	entries, err := os.ReadDir(n.config.Names)
+	errs := []error{err}
+	for _, e := range entries {
+		if held, err := os.Readlink(n.namePath(e.Name())); err == nil && held == id {
+			errs = append(errs, removeFile(n.namePath(e.Name())))
+		}
+	}
+	return errors.Join(append(errs, n.forget(id, ""))...)
+}
 
 // sweepSandboxes takes down the sandboxes that dead leases tell of: their containers and monitors were killed, and nobody did
 // it for them.

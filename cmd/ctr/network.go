@@ -10,6 +10,7 @@ import (
 
 	"ctr/cmd/ctr/internal/format"
 	"ctr/cmd/ctr/internal/options"
+	"ctr/internal/durable"
 	"ctr/network"
 	"ctr/runtime/lifecycle"
 )
@@ -98,8 +99,9 @@ func runNetworkLs(_ context.Context, in *lifecycle.Installation, filters []strin
 	if err != nil {
 		return err
 	}
+	sweep(in, ui)
 	all, err := in.Networks.List()
-	if err != nil {
+	if err != nil && !errors.Is(err, durable.ErrDamaged) {
 		return err
 	}
 	slices.SortFunc(all, func(x, y network.Spec) int { return strings.Compare(x.Name, y.Name) })
@@ -109,7 +111,7 @@ func runNetworkLs(_ context.Context, in *lifecycle.Installation, filters []strin
 			rows = append(rows, format.Network{Spec: n, NoTrunc: o.NoTrunc})
 		}
 	}
-	return format.Write(ui.out, format.Networks, o, rows)
+	return errors.Join(format.Write(ui.out, format.Networks, o, rows), err)
 }
 
 func (a *app) networkRmCommand() *cli.Command {
@@ -132,6 +134,7 @@ func (a *app) networkRmCommand() *cli.Command {
 
 // runNetworkRm removes networks. With force, one that is not there is as good as removed.
 func runNetworkRm(ctx context.Context, in *lifecycle.Installation, names []string, force bool, ui *ui) error {
+	defer sweep(in, ui)
 	return each(ui, names, func(name string) error {
 		err := in.Networks.Remove(ctx, name)
 		if force && errors.Is(err, network.ErrNotFound) {
@@ -163,12 +166,13 @@ func (a *app) networkPruneCommand() *cli.Command {
 
 // runNetworkPrune removes the networks that no running container is on.
 func runNetworkPrune(ctx context.Context, in *lifecycle.Installation, ui *ui) error {
+	sweep(in, ui)
 	all, err := in.Networks.List()
-	if err != nil {
+	if err != nil && !errors.Is(err, durable.ErrDamaged) {
 		return err
 	}
 	heading := "Deleted Networks:"
-	var errs []error
+	errs := []error{err}
 	for _, n := range all {
 		if predefined(n.Name) {
 			continue

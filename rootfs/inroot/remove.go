@@ -64,7 +64,7 @@ func (e *emptier) empty(dir *os.File, depth int) error {
 	}
 	for {
 		entries, err := dir.ReadDir(1024)
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || errors.Is(err, unix.ENOENT) { // empty, or removed by somebody else
 			return nil
 		}
 		if err != nil {

@@ -112,7 +112,7 @@ func (s *Store) Find(ref string) (*Container, error) {
 	if validName(name) {
 		if id, err := os.Readlink(filepath.Join(s.names, name)); err == nil {
 			c, err := s.Load(id)
-			if err == nil || !errors.Is(err, ErrNotFound) {
+			if err == nil && c.Name == name || err != nil && !errors.Is(err, ErrNotFound) {
 				return c, err
 			}
 		}
@@ -293,8 +293,10 @@ func (s *Store) dropStaleName(name string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("drop stale name %q: %w", name, err)
 	}
-	_ = s.discard(s.open(holder)) // what is left of a half-made container costs nobody a name
-	return nil
+	if !isFullID(holder) {
+		return nil
+	}
+	return s.sweepUnfinished(s.open(holder)) // a finished one has another name: its renaming was interrupted
 }
 
 // Rename gives a container another name. It returns a *ConflictError if that is taken. The names' lock keeps a finder of stale

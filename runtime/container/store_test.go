@@ -2,6 +2,7 @@ package container
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -312,4 +313,53 @@ func FuzzFind(f *testing.F) {
 			t.Errorf("Find(%q) found %v in an empty store", ref, c)
 		}
 	})
+}
+
+// A renaming that was killed between its two steps must cost nobody a container.
+func TestInterruptedRename(t *testing.T) {
+	s := newStore(t)
+	c := create(t, s, "old")
+	if err := os.Symlink(c.ID, filepath.Join(s.names, "new")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Find("new"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Find by the name that it did not get = %v, %v", got, err)
+	}
+	other := create(t, s, "new")
+	if got, err := s.Find("old"); err != nil || got.ID != c.ID {
+		t.Errorf("the container that was not renamed = %v, %v", got, err)
+	}
+	if got, err := s.Find("new"); err != nil || got.ID != other.ID {
+		t.Errorf("the container that took the name = %v, %v", got, err)
+	}
+}
+
+// A creator that is not at its lock yet must not lose its folder to a sweeper.
+func TestSweepAmongCreators(t *testing.T) {
+	s := newStore(t)
+	stop, swept := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				swept <- nil
+				return
+			default:
+				if err := s.Sweep(); err != nil {
+					swept <- err
+					return
+				}
+			}
+		}
+	}()
+	for i := range 50 {
+		c := create(t, s, fmt.Sprintf("c%d", i))
+		if err := s.Remove(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	if err := <-swept; err != nil {
+		t.Errorf("sweep: %v", err)
+	}
 }

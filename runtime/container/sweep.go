@@ -31,6 +31,19 @@ func (s *Store) Sweep() error {
 			errs = append(errs, s.sweepUnfinished(s.open(name)))
 		}
 	}
+	return errors.Join(append(errs, s.sweepNames())...)
+}
+
+// sweepNames drops the names that lead to no folder.
+func (s *Store) sweepNames() error {
+	entries, err := os.ReadDir(s.names)
+	errs := []error{err}
+	for _, e := range entries {
+		id, err := os.Readlink(filepath.Join(s.names, e.Name()))
+		if err == nil && !s.Exists(id) {
+			errs = append(errs, s.dropStaleName(e.Name()))
+		}
+	}
 	return errors.Join(errs...)
 }
 

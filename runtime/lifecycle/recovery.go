@@ -13,10 +13,10 @@ import (
 )
 
 // Sweep takes down what killed commands and monitors have left of any container: half-made ones, sandboxes, cgroups and
-// processes of containers that never ran or have ended, containers that were to be removed at their end. It costs a few system
+// processes of containers that never ran or have ended, containers that were to be removed at their end, networks. It costs a few system
 // calls for each container that runs, and goes on past errors.
 func (in *Installation) Sweep() error {
-	return errors.Join(in.Containers.Sweep(), in.Containers.Abandoned(in.takeOver), in.sweepCgroups())
+	return errors.Join(in.Containers.Sweep(), in.Containers.Abandoned(in.takeOver), in.sweepCgroups(), in.Networks.Sweep())
 }
 
 // takeOver takes an abandoned run folder down.
