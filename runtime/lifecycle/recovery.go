@@ -31,11 +31,19 @@ func (in *Installation) takeOver(a container.Abandoned) error {
 	if a.Err != nil {
 		return nil // it cannot be read, and waits for the user to remove it
 	}
-	if err := in.recover(a.Container); err != nil {
-		return fmt.Errorf("take over container %s: %w", a.Name, err)
+	return in.recoverFully(a.Container)
+}
+
+// recoverFully does what recover does, and what the killed monitor would have done after it: a --rm container that has ended
+// is removed.
+func (in *Installation) recoverFully(c *container.Container) error {
+	_, err := os.Lstat(c.RunDir)
+	ran := err == nil
+	if err := in.recover(c); err != nil {
+		return fmt.Errorf("take over container %s: %w", c.Name, err)
 	}
-	if a.AutoRemove && !a.State().Running() {
-		return in.Discard(a.Container, true)
+	if ran && c.AutoRemove && !c.State().Active() {
+		return in.Discard(c, true)
 	}
 	return nil
 }

@@ -152,7 +152,7 @@ func (in *Installation) settle(ctx context.Context, c *container.Container) erro
 		switch {
 		case err == nil:
 			defer lock.Close()
-			return in.recover(c)
+			return in.recoverFully(c)
 		case errors.Is(err, container.ErrNotFound):
 			return nil // --rm
 		case !errors.Is(err, container.ErrBusy):
