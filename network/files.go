@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"ctr/network/resolvconf"
 )
@@ -25,6 +26,15 @@ const behindStub = "/run/systemd/resolve/resolv.conf"
 
 // resolvConf is the path of the host's resolv.conf.
 func (n *Networks) resolvConf() string { return filepath.Join(n.config.Etc, ResolvConfFile) }
+
+// refuseItself takes the address of a container's own resolver from the servers that it is to ask: it would ask itself.
+func (r *ResolverSpec) refuseItself() (warnings []string) {
+	if !slices.Contains(r.Servers, resolvconf.Internal) {
+		return nil
+	}
+	r.Servers = slices.DeleteFunc(slices.Clone(r.Servers), func(a netip.Addr) bool { return a == resolvconf.Internal })
+	return []string{fmt.Sprintf("--dns %s is ignored: it is where the container finds its own resolver", resolvconf.Internal)}
+}
 
 // source returns what the container's resolv.conf is made of, for a container with a resolver.
 func (b *building) source() resolvconf.Source {

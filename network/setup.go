@@ -34,6 +34,7 @@ func (n *Networks) Setup(ctx context.Context, s SandboxSpec, owner proc.ID, usab
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
+	warnings := s.Resolver.refuseItself()
 	if err := n.clear(s); err != nil {
 		return nil, err
 	}
@@ -45,7 +46,7 @@ func (n *Networks) Setup(ctx context.Context, s SandboxSpec, owner proc.ID, usab
 	if err != nil {
 		return nil, err
 	}
-	b := &building{Networks: n, Sandbox: &Sandbox{Record: r, networks: n}, all: all, asks: asksResolver(all), usable: usable}
+	b := &building{Networks: n, Sandbox: &Sandbox{Record: r, Warnings: warnings, networks: n}, all: all, asks: asksResolver(all), usable: usable}
 	defer func() {
 		if err != nil {
 			made, err = nil, errors.Join(err, b.Sandbox.Close(), n.Teardown(s.Record))

@@ -48,6 +48,9 @@ func (a *app) portCommand() *cli.Command {
 	}
 }
 
+// reachLines is up to how many ports it is told of each who reaches it, not only of each address.
+const reachLines = 20
+
 // changePorts reads the flags of a change.
 func (a *app) changePorts(c *cli.Context) error {
 	if err := a.needArgs(c, 1, 1); err != nil {
@@ -95,12 +98,13 @@ func runPort(_ context.Context, in *lifecycle.Installation, name string, only *n
 	if err != nil {
 		return err
 	}
-	var ports []network.Port
+	record := &network.Record{}
 	if c.State().Running() {
 		if r, err := network.ReadRecord(c.SandboxPath()); err == nil {
-			ports = r.Ports
+			record = r
 		}
 	}
+	ports := record.Ports
 	slices.SortFunc(ports, func(a, b network.Port) int {
 		return cmp.Or(cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.Protocol, b.Protocol), a.HostIP.Compare(b.HostIP), cmp.Compare(a.HostPort, b.HostPort))
 	})
@@ -123,6 +127,36 @@ func runPort(_ context.Context, in *lifecycle.Installation, name string, only *n
 	}
 	if only != nil && !found {
 		return fmt.Errorf("no public port '%d/%s' published for %s", only.Port, only.Protocol, name)
+	}
+	if only == nil {
+		return tellReach(in, record, ui)
+	}
+	return nil
+}
+
+// tellReach says who reaches the published ports.
+func tellReach(in *lifecycle.Installation, r *network.Record, ui *ui) error {
+	from, notes, err := in.Networks.Reach(r)
+	if err != nil {
+		return err
+	}
+	told := map[string]bool{}
+	for i, p := range r.Ports {
+		addr := "*"
+		if p.HostIP.IsValid() {
+			addr = p.HostIP.String()
+		}
+		line := fmt.Sprintf("%s/%s is reachable from: %s", net.JoinHostPort(addr, strconv.Itoa(int(p.HostPort))), p.Protocol, from[i])
+		if len(r.Ports) > reachLines {
+			line = fmt.Sprintf("ports of %s are reachable from: %s", addr, from[i])
+		}
+		if !told[line] {
+			told[line] = true
+			ui.notice(line)
+		}
+	}
+	for _, note := range notes {
+		ui.notice("note: " + note)
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func (s *session) gates() ([]gate, error) {
 		if err != nil {
 			continue // gone since
 		}
-		if (c.Policy == nil || *c.Policy != nftables.ChainPolicyDrop) && !endsShut(rules) {
+		if !shut(c, rules) {
 			continue
 		}
 		g := gate{base: c, at: c, have: rules}
@@ -94,6 +94,36 @@ func (s *session) gates() ([]gate, error) {
 		found = append(found, g)
 	}
 	return found, nil
+}
+
+// Inputs returns, in words, the chains of others that let nothing in by default. They see no packet to a published port: it is
+// forwarded, unless it comes from the host itself.
+func (f *Firewall) Inputs() ([]string, error) {
+	s, err := dial(f.ns, nftables.TableFamilyINet, f.table)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	chains, err := s.foreignChains()
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, c := range chains {
+		if c.Type != nftables.ChainTypeFilter || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookInput {
+			continue
+		}
+		rules, err := s.nft.GetRules(c.Table, c)
+		if err == nil && shut(c, rules) {
+			found = append(found, gate{base: c}.String())
+		}
+	}
+	return found, nil
+}
+
+// shut tells whether a base chain drops or rejects what it does not know.
+func shut(c *nftables.Chain, rules []*nftables.Rule) bool {
+	return c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop || endsShut(rules)
 }
 
 // forwards tells whether a chain is on the forward hook.
