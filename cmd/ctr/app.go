@@ -194,10 +194,10 @@ func (a *app) commands() []*cli.Command {
 		rmi, save, tag                   = a.rmiCommand(), a.saveCommand(), a.tagCommand()
 		info                             = a.infoCommand()
 		commit, cp, diff, export         = a.commitCommand(), a.cpCommand(), a.diffCommand(), a.exportCommand()
-		stats, top                       = a.statsCommand(), a.topCommand()
+		events, stats, top               = a.eventsCommand(), a.statsCommand(), a.topCommand()
 	)
 	all := []*cli.Command{
-		run, create, start, stop, restart, kill, pause, unpause, rm, rename, exec, attach, ps, logs, wait, port, cp, diff, export, commit, top, stats,
+		run, create, start, stop, restart, kill, pause, unpause, rm, rename, exec, attach, ps, logs, wait, port, cp, diff, export, commit, top, stats, events,
 		a.inspectCommand(), pull, images, rmi, load, importImage, save, tag, info, a.versionCommand(), a.completionCommand(), a.completeCommand(),
 		management("container", "Manage containers", run, create, start, stop, restart, kill, pause, unpause, renamed(rm, "rm", "remove"), rename,
 			exec, attach, renamed(ps, "ls", "list", "ps"), logs, wait, port, cp, diff, export, commit, top, stats, a.inspectOf("container"), a.containerPruneCommand()),
@@ -206,7 +206,7 @@ func (a *app) commands() []*cli.Command {
 		management("network", "Manage networks", a.networkCreateCommand(), a.networkLsCommand(), a.inspectOf("network"), a.networkRmCommand(),
 			a.networkConnectCommand(), a.networkDisconnectCommand(),
 			a.networkPruneCommand(), a.networkCheckCommand(), a.networkRepairCommand()),
-		management("system", "Manage the installation", renamed(info, "info"), a.systemResetCommand(), a.systemRestoreCommand()),
+		management("system", "Manage the installation", renamed(info, "info"), events, a.systemResetCommand(), a.systemRestoreCommand()),
 	}
 	slices.SortStableFunc(all, func(x, y *cli.Command) int {
 		return strings.Compare(groupOf(x), groupOf(y))

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ctr/images"
+	"ctr/runtime/events"
 	"ctr/runtime/lifecycle"
 )
 
@@ -55,6 +56,7 @@ func runLoad(ctx context.Context, in *lifecycle.Installation, file string, ui *u
 		return err
 	}
 	for _, l := range loaded {
+		in.NotifyOf(events.Image, "load", l.ID, "name", strings.Join(l.Names, ","))
 		for _, name := range l.Names {
 			ui.println("Loaded image: " + name)
 		}
@@ -145,6 +147,7 @@ func runImport(ctx context.Context, in *lifecycle.Installation, source, ref stri
 	if err != nil {
 		return err
 	}
+	in.NotifyOf(events.Image, "import", i.ID, "name", ref)
 	ui.println(i.ID)
 	return nil
 }

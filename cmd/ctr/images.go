@@ -9,6 +9,7 @@ import (
 
 	"ctr/cmd/ctr/internal/format"
 	"ctr/images"
+	"ctr/runtime/events"
 	"ctr/runtime/lifecycle"
 )
 
@@ -120,7 +121,11 @@ func (a *app) tagCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return in.Images.Tag(c.Args().First(), c.Args().Get(1))
+			if err := in.Images.Tag(c.Args().First(), c.Args().Get(1)); err != nil {
+				return err
+			}
+			in.NotifyOf(events.Image, "tag", c.Args().First(), "name", c.Args().Get(1))
+			return nil
 		},
 	}
 }

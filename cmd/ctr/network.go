@@ -12,6 +12,7 @@ import (
 	"ctr/cmd/ctr/internal/options"
 	"ctr/internal/durable"
 	"ctr/network"
+	"ctr/runtime/events"
 	"ctr/runtime/lifecycle"
 )
 
@@ -45,6 +46,9 @@ func (a *app) networkCreateCommand() *cli.Command {
 				return err
 			}
 			made, err := in.Networks.Create(c.Context, spec)
+			if err == nil {
+				in.NotifyOf(events.Network, "create", made.ID, "name", made.Name, "type", made.Driver)
+			}
 			if err != nil {
 				return err
 			}
@@ -136,7 +140,13 @@ func (a *app) networkRmCommand() *cli.Command {
 func runNetworkRm(ctx context.Context, in *lifecycle.Installation, names []string, force bool, ui *ui) error {
 	defer sweep(in, ui)
 	return each(ui, names, func(name string) error {
-		err := in.Networks.Remove(ctx, name)
+		n, err := in.Networks.Find(name)
+		if err == nil {
+			err = in.Networks.Remove(ctx, n.ID)
+		}
+		if err == nil {
+			in.NotifyOf(events.Network, "destroy", n.ID, "name", n.Name, "type", n.Driver)
+		}
 		if force && errors.Is(err, network.ErrNotFound) {
 			return nil
 		}
@@ -189,6 +199,7 @@ func runNetworkPrune(ctx context.Context, in *lifecycle.Installation, ui *ui) er
 			ui.println(heading)
 			heading = ""
 		}
+		in.NotifyOf(events.Network, "destroy", n.ID, "name", n.Name, "type", n.Driver)
 		ui.println(n.Name)
 	}
 	return errors.Join(errs...)

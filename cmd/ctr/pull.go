@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ctr/images"
+	"ctr/runtime/events"
 	"ctr/runtime/lifecycle"
 )
 
@@ -53,6 +54,7 @@ func runPull(ctx context.Context, in *lifecycle.Installation, name, platform str
 	if _, err := in.Images.Pull(ctx, name, o); err != nil {
 		return err
 	}
+	in.NotifyOf(events.Image, "pull", name, "name", name)
 	ui.println(ref.String())
 	return nil
 }

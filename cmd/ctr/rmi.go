@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ctr/images"
+	"ctr/runtime/events"
 	"ctr/runtime/lifecycle"
 )
 
@@ -35,9 +36,11 @@ func runRmi(ctx context.Context, in *lifecycle.Installation, names []string, for
 		for _, r := range removed {
 			if r.Untagged != "" {
 				ui.println("Untagged: " + r.Untagged)
+				in.NotifyOf(events.Image, "untag", name, "name", r.Untagged)
 			}
 			if r.Deleted != "" {
 				ui.println("Deleted: " + r.Deleted)
+				in.NotifyOf(events.Image, "delete", r.Deleted, "name", r.Deleted)
 				errs = append(errs, removeLayers(in, r.Chains))
 			}
 		}

@@ -58,6 +58,9 @@ func (a *app) restartCommand() *cli.Command {
 			}
 			_, warnings, err := in.Start(ctx, c, nil)
 			a.ui.warn(warnings...)
+			if err == nil {
+				in.Notify(c, "restart")
+			}
 			return err
 		}),
 	}

@@ -19,6 +19,7 @@ import (
 	"ctr/network"
 	"ctr/rootfs"
 	"ctr/runtime/container"
+	"ctr/runtime/events"
 	"ctr/runtime/volume"
 )
 
@@ -52,6 +53,7 @@ type Installation struct {
 	Images     *images.Store
 	Layers     *rootfs.Layers
 	Volumes    *volume.Store
+	Events     *events.Journal
 }
 
 // Open opens the installation, and makes the folders that are missing, for root only. Two commands may open the same one at
@@ -80,7 +82,7 @@ func Open(roots Roots) (*Installation, error) {
 }
 
 func openStores(roots Roots) (*Installation, error) {
-	in := &Installation{Roots: roots, Tag: roots.Tag()}
+	in := &Installation{Roots: roots, Tag: roots.Tag(), Events: events.Open(filepath.Join(roots.Run, "events"))}
 	var err error
 	if in.Containers, err = container.OpenStore(roots.Data, roots.Run); err != nil {
 		return nil, err
@@ -152,12 +154,19 @@ func checkBoot(run string) error {
 func (in *Installation) Discard(c *container.Container, volumes bool) error {
 	defer span.Begin("remove container").End()
 	err := in.Containers.Remove(c)
+	if err == nil {
+		in.Notify(c, "destroy")
+	}
 	if !volumes {
 		return err
 	}
 	for _, mount := range c.Mounts {
 		if mount.Type == container.MountVolume && mount.Anonymous {
-			err = errors.Join(err, in.Volumes.Remove(mount.Source))
+			if gone := in.Volumes.Remove(mount.Source); gone != nil {
+				err = errors.Join(err, gone)
+				continue
+			}
+			in.NotifyOf(events.Volume, "destroy", mount.Source, "driver", "local")
 		}
 	}
 	return err

@@ -44,6 +44,7 @@ func (in *Installation) openLower(c *container.Container) (*os.File, error) {
 
 // Export writes the root file system of a container, without its volumes, as a tar archive.
 func (in *Installation) Export(ctx context.Context, c *container.Container, w io.Writer) error {
+	in.Notify(c, "export")
 	return in.withBareFiles(ctx, c, func(root *os.File) error {
 		p := pack.New(ctx, w)
 		if err := p.Tree(root, "."); err != nil {
@@ -97,6 +98,9 @@ func (in *Installation) Commit(ctx context.Context, c *container.Container, ref 
 	image, err = in.Images.Commit(ctx, r, ref, commit)
 	r.CloseWithError(err)
 	<-done
+	if err == nil {
+		in.Notify(c, "commit", "imageID", image.ID, "imageRef", ref, "comment", o.Message)
+	}
 	return image, err
 }
 

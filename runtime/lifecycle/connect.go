@@ -165,8 +165,8 @@ func (in *Installation) Rename(ctx context.Context, c *container.Container, name
 	if name == c.Name {
 		return errors.New("Renaming a container with the same name as its current name") //nolint:staticcheck // Docker's words
 	}
-	return in.change(ctx, c, func(live *network.Live) error {
-		old := c.Name
+	old := c.Name
+	err := in.change(ctx, c, func(live *network.Live) error {
 		if err := in.Containers.Rename(c, name); err != nil || live == nil {
 			return err
 		}
@@ -175,4 +175,8 @@ func (in *Installation) Rename(ctx context.Context, c *container.Container, name
 		}
 		return nil
 	})
+	if err == nil {
+		in.Notify(c, "rename", "oldName", old)
+	}
+	return err
 }

@@ -15,6 +15,7 @@ import (
 	"ctr/rootfs"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
+	"ctr/runtime/events"
 	"ctr/runtime/volume"
 )
 
@@ -48,14 +49,17 @@ func (in *Installation) Create(ctx context.Context, spec container.Spec, opts Cr
 		return nil, err
 	}
 	c, err := in.Containers.Create(spec, in.fill)
-	if _, taken := errors.AsType[*container.ConflictError](err); !taken {
-		return c, err
+	if _, taken := errors.AsType[*container.ConflictError](err); taken {
+		// Perhaps by one that its monitor was to remove, but was killed before.
+		if sweepErr := in.Sweep(); sweepErr != nil {
+			return nil, err
+		}
+		c, err = in.Containers.Create(spec, in.fill)
 	}
-	// Perhaps by one that its monitor was to remove, but was killed before.
-	if sweepErr := in.Sweep(); sweepErr != nil {
-		return nil, err
+	if err == nil {
+		in.Notify(c, "create")
 	}
-	return in.Containers.Create(spec, in.fill)
+	return c, err
 }
 
 // fill makes the writable layer of a container.
@@ -95,7 +99,11 @@ func (in *Installation) findImage(ctx context.Context, ref string, opts CreateOp
 			opts.Notice(fmt.Sprintf("Unable to find image '%s' locally", name.WithDefaultTag().Familiar()))
 		}
 	}
-	return in.Images.Pull(ctx, ref, images.PullOptions{Platform: opts.Platform, Progress: opts.Progress})
+	image, err := in.Images.Pull(ctx, ref, images.PullOptions{Platform: opts.Platform, Progress: opts.Progress})
+	if err == nil {
+		in.NotifyOf(events.Image, "pull", ref, "name", ref)
+	}
+	return image, err
 }
 
 // unpack makes sure that all layers of the image are there.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +19,15 @@ import (
 // them; without, it returns as soon as the program runs, with code 0. It returns container.ErrNotRunning, or *engine.StartError
 // if the program cannot be executed.
 func (in *Installation) Exec(ctx context.Context, c *container.Container, spec ExecSpec, streams *attach.Streams) (int, error) {
+	in.Notify(c, "exec_start: "+strings.Join(spec.Args, " "))
+	code, err := in.exec(ctx, c, spec, streams)
+	if err == nil && streams != nil {
+		in.Notify(c, "exec_die", "exitCode", strconv.Itoa(code))
+	}
+	return code, err
+}
+
+func (in *Installation) exec(ctx context.Context, c *container.Container, spec ExecSpec, streams *attach.Streams) (int, error) {
 	state, err := c.RequireRunning()
 	if err != nil {
 		return 0, err

@@ -39,6 +39,7 @@ func (in *Installation) Signal(_ context.Context, c *container.Container, sig un
 	if err := engine.Signal(in.Containers.RunRoot(), c.ID, sig); err != nil {
 		return fmt.Errorf("cannot kill container: %s: %w", c.Name, err)
 	}
+	in.Notify(c, "kill", "signal", strconv.Itoa(int(sig)))
 	return nil
 }
 
@@ -95,7 +96,11 @@ func (in *Installation) Stop(ctx context.Context, c *container.Container, opts S
 			return err
 		}
 	}
-	return in.settle(ctx, c)
+	if err := in.settle(ctx, c); err != nil {
+		return err
+	}
+	in.Notify(c, "stop")
+	return nil
 }
 
 // send sends a signal; a container that has ended is good.
@@ -103,6 +108,9 @@ func (in *Installation) send(c *container.Container, sig unix.Signal) error {
 	err := engine.Signal(in.Containers.RunRoot(), c.ID, sig)
 	if errors.Is(err, container.ErrNotRunning) {
 		return nil
+	}
+	if err == nil {
+		in.Notify(c, "kill", "signal", strconv.Itoa(int(sig)))
 	}
 	return err
 }
@@ -116,7 +124,11 @@ func (in *Installation) Pause(_ context.Context, c *container.Container) error {
 	if state.Status == container.Paused {
 		return fmt.Errorf("container %s is already paused", c.ID)
 	}
-	return engine.Pause(in.Containers.RunRoot(), c.ID)
+	if err := engine.Pause(in.Containers.RunRoot(), c.ID); err != nil {
+		return err
+	}
+	in.Notify(c, "pause")
+	return nil
 }
 
 // Unpause lets them go on.
@@ -124,7 +136,11 @@ func (in *Installation) Unpause(_ context.Context, c *container.Container) error
 	if state := c.State(); state.Status != container.Paused {
 		return fmt.Errorf("container %s is not paused", c.ID)
 	}
-	return engine.Resume(in.Containers.RunRoot(), c.ID)
+	if err := engine.Resume(in.Containers.RunRoot(), c.ID); err != nil {
+		return err
+	}
+	in.Notify(c, "unpause")
+	return nil
 }
 
 // graceContext ends when the container has had its time.

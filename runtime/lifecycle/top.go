@@ -19,6 +19,7 @@ func (in *Installation) Top(_ context.Context, c *container.Container, columns [
 	if err != nil {
 		return nil, err
 	}
+	in.Notify(c, "top")
 	slices.Sort(pids)
 	return processes.List(pids, columns)
 }

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"os"
+	"strconv"
 	"time"
 
 	"ctr/internal/proc"
@@ -27,6 +28,10 @@ func (m *monitor) end(r *run, code int, again decision) {
 		StartedAt: r.began, FinishedAt: time.Now(), ExitCode: code, OOMKilled: oom,
 		Restarts: m.record.Restarts, Stopped: m.c.StopAsked(), Health: m.c.Health(m.record.StartedAt),
 	}))
+	if oom {
+		m.in.Notify(m.c, "oom")
+	}
+	m.in.Notify(m.c, "die", "exitCode", strconv.Itoa(code), "execDuration", strconv.Itoa(int(time.Since(r.began).Seconds())))
 	m.note("drain output", r.program.End())
 	r.joins.close()
 	held := m.keeper.Held()

@@ -150,6 +150,7 @@ func (m *monitor) live(r *run) error {
 				return m.refuse(err)
 			}
 			m.answer(reply{Warnings: r.warnings})
+			m.in.Notify(m.c, "start")
 		}
 		running := span.Begin("program")
 		m.note("wait for init", m.keep(r))

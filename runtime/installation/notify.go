@@ -1,0 +1,29 @@
+package installation
+
+import (
+	"maps"
+
+	"ctr/runtime/container"
+	"ctr/runtime/events"
+)
+
+// Notify writes in the journal that something has happened to a container, with more to tell about it as NAME, VALUE pairs. A
+// journal that cannot be written is no error of what happened.
+func (in *Installation) Notify(c *container.Container, action string, more ...string) {
+	attributes := map[string]string{}
+	maps.Copy(attributes, c.Labels)
+	attributes["image"], attributes["name"] = c.Image.Ref, c.Name
+	in.note(events.Container, action, c.ID, attributes, more)
+}
+
+// NotifyOf does so for an image, a network or a volume.
+func (in *Installation) NotifyOf(t events.Type, action, id string, more ...string) {
+	in.note(t, action, id, map[string]string{}, more)
+}
+
+func (in *Installation) note(t events.Type, action, id string, attributes map[string]string, more []string) {
+	for i := 0; i+1 < len(more); i += 2 {
+		attributes[more[i]] = more[i+1]
+	}
+	_ = in.Events.Write(t, action, id, attributes)
+}
