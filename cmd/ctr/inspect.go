@@ -51,7 +51,7 @@ func (a *app) inspecting(kind string) cli.ActionFunc {
 		if err := a.needArgs(c, 1, -1); err != nil {
 			return err
 		}
-		o := inspectOptions{kind: kind, size: c.Bool("size")}
+		o := inspectOptions{kind: kind, size: c.Bool("size"), verbose: c.Bool("verbose")}
 		if kind == "" {
 			o.kind = c.String("type")
 		}
@@ -81,12 +81,13 @@ type inspectOptions struct {
 	template *template.Template
 	compact  bool // JSON on one line
 	size     bool
+	verbose  bool // networks: with the containers that are to be on them, but do not run
 }
 
 // runInspect prints all that there is to know of objects. What is not there is said after the others; without a template the
 // result is an array in any case.
 func runInspect(ctx context.Context, in *lifecycle.Installation, names []string, o inspectOptions, ui *ui) error {
-	f := finder{in: in, size: o.size}
+	f := finder{in: in, size: o.size, verbose: o.verbose}
 	found := []any{}
 	var errs []error
 	var out bytes.Buffer
@@ -119,9 +120,10 @@ func runInspect(ctx context.Context, in *lifecycle.Installation, names []string,
 
 // finder finds objects of any kind by what users call them.
 type finder struct {
-	in   *lifecycle.Installation
-	size bool
-	v    *viewer
+	in      *lifecycle.Installation
+	size    bool
+	verbose bool
+	v       *viewer
 }
 
 func (f *finder) find(_ context.Context, name, kind string) (any, error) {
@@ -180,6 +182,10 @@ func (f *finder) network(name string) (any, error) {
 	users, err := f.in.Networks.Users(n.ID)
 	if err != nil {
 		return nil, err
+	}
+	if f.verbose {
+		all, _ := f.in.Containers.List() // what is damaged cannot be started
+		return inspect.Verbose(n, users, all), nil
 	}
 	return inspect.Network(n, users), nil
 }

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -156,10 +158,17 @@ func runNetworkRm(ctx context.Context, in *lifecycle.Installation, names []strin
 
 func (a *app) networkPruneCommand() *cli.Command {
 	return &cli.Command{
-		Name: "prune", Usage: "Remove all unused networks", Description: "ctr network prune -f",
-		Flags: []cli.Flag{boolFlag("force", "Do not prompt for confirmation", "f")},
+		Name: "prune", Usage: "Remove all unused networks", Description: "ctr network prune -f\nctr network prune -f --filter until=24h --filter label!=keep",
+		Flags: []cli.Flag{
+			boolFlag("force", "Do not prompt for confirmation", "f"),
+			listFlag("filter", "Remove only those that match (until=<timestamp>, label=<name>[=<value>], label!=<name>[=<value>])"),
+		},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 0, 0); err != nil {
+				return err
+			}
+			chosen, err := pruneFilters(c.StringSlice("filter"), time.Now())
+			if err != nil {
 				return err
 			}
 			in, err := a.open()
@@ -169,13 +178,36 @@ func (a *app) networkPruneCommand() *cli.Command {
 			if !c.Bool("force") && !a.ui.confirm("WARNING! This will remove all custom networks not used by at least one container.\nAre you sure you want to continue?") {
 				return nil
 			}
-			return runNetworkPrune(c.Context, in, a.ui)
+			return runNetworkPrune(c.Context, in, chosen, a.ui)
 		},
 	}
 }
 
-// runNetworkPrune removes the networks that no running container is on.
-func runNetworkPrune(ctx context.Context, in *lifecycle.Installation, ui *ui) error {
+// pruneFilters is the test for `network prune`.
+func pruneFilters(texts []string, now time.Time) (func(network.Spec) bool, error) {
+	f, err := parseFilters(texts, []string{"until", "label", "label!"})
+	if err != nil {
+		return nil, err
+	}
+	if len(f["until"]) > 1 {
+		return nil, errors.New("more than one until filter specified")
+	}
+	var until time.Time
+	for _, text := range f["until"] {
+		if until, err = options.Time(text, now); err != nil {
+			return nil, fmt.Errorf("invalid filter 'until=%s': %w", text, err)
+		}
+	}
+	return func(n network.Spec) bool {
+		unwanted := slices.ContainsFunc(f["label!"], func(text string) bool {
+			return filters{"label": {text}}.labels(n.Labels)
+		})
+		return f.labels(n.Labels) && !unwanted && (until.IsZero() || n.Created.Before(until))
+	}, nil
+}
+
+// runNetworkPrune removes those chosen of the networks that no running container is on.
+func runNetworkPrune(ctx context.Context, in *lifecycle.Installation, chosen func(network.Spec) bool, ui *ui) error {
 	sweep(in, ui)
 	all, err := in.Networks.List()
 	if err != nil && !errors.Is(err, durable.ErrDamaged) {
@@ -184,7 +216,7 @@ func runNetworkPrune(ctx context.Context, in *lifecycle.Installation, ui *ui) er
 	heading := "Deleted Networks:"
 	errs := []error{err}
 	for _, n := range all {
-		if predefined(n.Name) {
+		if predefined(n.Name) || !chosen(n) {
 			continue
 		}
 		err := in.Networks.Remove(ctx, n.ID)
