@@ -42,6 +42,12 @@ test-docker: ## run the test beside a Docker engine, which it installs (as root)
 	@$(MAKE) --no-print-directory build images
 	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -run TestScripts/beside_docker -v ./cmd/ctr
 
+test-vm: ## run the tests in a virtual machine with the distribution's kernel (as root; PKG=./network RUN=TestDriver VERBOSE=1)
+	@[ "$$(id -u)" -eq 0 ] || { echo 'The virtual machine sees the files of this one, which takes root: sudo make test-vm' >&2; exit 1; }
+	@hack/setup build test vm
+	@$(MAKE) --no-print-directory build images
+	hack/vm/run "$(GO)" "$(goflags)" $(PKG)
+
 race: ## run the tests under the race detector (as root)
 	@hack/setup build test
 	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -race -count=1 -timeout 15m $$($(GO) list $(goflags) ./... | grep -v /cmd/)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"ctr/network/netns"
 	"ctr/network/rtnl"
@@ -42,7 +43,10 @@ func (ipvlan) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Hand
 	if err != nil {
 		return 0, err
 	}
-	err = c.LinkAdd(&netlink.IPVlan{LinkAttrs: childAttrs(d, e, ns), Mode: ipvlanModes[o.mode]})
+	add := func() error {
+		return c.LinkAdd(&netlink.IPVlan{LinkAttrs: childAttrs(d, e, ns), Mode: ipvlanModes[o.mode]})
+	}
+	err = untilBuried(buryLink, add, unix.EBUSY)
 	return childIndex(err, s, "CONFIG_IPVLAN", e, ns, mark)
 }
 

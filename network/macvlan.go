@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -138,8 +140,37 @@ func (macvlan) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Han
 	}
 	attrs := childAttrs(d, e, ns)
 	attrs.HardwareAddr = mac
-	err = c.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: macvlanModes[o.mode]})
+	passthru := macvlanModes[o.mode] == netlink.MACVLAN_MODE_PASSTHRU
+	taken := []unix.Errno{unix.EBUSY}
+	if passthru {
+		taken = append(taken, unix.EINVAL)
+	}
+	err = untilBuried(buryLink, func() error {
+		return c.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: macvlanModes[o.mode]})
+	}, taken...)
+	if passthru && errors.Is(err, unix.EINVAL) {
+		return 0, fmt.Errorf("make macvlan: in passthru mode one container has %s to itself: %w", o.parent, unix.EBUSY)
+	}
 	return childIndex(err, s, "CONFIG_MACVLAN", e, ns, mark)
+}
+
+// How long the kernel is given to take down what a container had that has ended. It has one worker for all namespaces, which
+// may have hundreds to go. Nobody else has an address that we lease; a parent may well be in use for something else.
+const (
+	buryAddress = 10 * time.Second
+	buryLink    = time.Second
+)
+
+// untilBuried repeats what fails because something is in use, which a container that has just ended may have had. A worker of
+// the kernel takes down its namespace, and the links in it, some time after its last process has ended; nothing tells when.
+func untilBuried(limit time.Duration, do func() error, taken ...unix.Errno) error {
+	for begun := time.Now(); ; <-time.After(2 * time.Millisecond) {
+		err := do()
+		inUse := func(errno unix.Errno) bool { return errors.Is(err, errno) }
+		if err == nil || !slices.ContainsFunc(taken, inUse) || time.Since(begun) > limit {
+			return err
+		}
+	}
 }
 
 // childAttrs are the attributes of an endpoint's interface that is made below a link of the host, in the container's

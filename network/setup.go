@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"ctr/internal/proc"
 	"ctr/internal/span"
@@ -372,12 +373,14 @@ func (a *attachment) configure(c *rtnl.Conn) error {
 	}
 	for _, p := range []netip.Prefix{a.Endpoint.IPv4, a.Endpoint.IPv6} {
 		if p.IsValid() {
-			if err := c.AddAddr(a.index, p); err != nil {
+			// An ipvlan refuses the address, and a macvlan the MAC, of another one on the same parent.
+			if err := untilBuried(buryAddress, func() error { return c.AddAddr(a.index, p) }, unix.EADDRINUSE); err != nil {
 				return err
 			}
 		}
 	}
-	if err := c.SetUp(a.index); err != nil || a.HostIndex == 0 {
+	up := func() error { return c.SetUp(a.index) }
+	if err := untilBuried(buryAddress, up, unix.EADDRINUSE); err != nil || a.HostIndex == 0 {
 		return err // the parent of a macvlan or an ipvlan may well have no carrier
 	}
 	if err := c.AwaitWorking(a.index); err != nil || !a.network.IPv6 {

@@ -5,6 +5,10 @@
 // package firewall sends them on in the kernel, with their source address kept. What does reach them (127.0.0.1 and
 // ::1, an IPv6 client of a container that has IPv4 only, a host whose rules were flushed) Serve copies to the container.
 //
+// An SCTP port is held by a socket that is bound and does not listen, so that what the firewall does not send on is answered
+// with ABORT: nothing proxies SCTP, whose associations are more than one stream of bytes. It is reached by the host's other
+// addresses, not by 127.0.0.1 and ::1.
+//
 // The package owns no path and no kernel object but its sockets. It links nothing but the standard library, x/sys and
 // package netns, since the small keeper of a running container uses it too: the sockets are plain files, which can be
 // passed to it over execve(2) or SCM_RIGHTS.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -44,8 +45,8 @@ func Hold(ns *netns.Handle, list []Port) (held []*Held, err error) {
 
 // hold binds one port, in the namespace of the calling thread.
 func hold(p Port) (*Held, error) {
-	if p.Protocol != TCP && p.Protocol != UDP {
-		return nil, fmt.Errorf("port %d/%s %w", p.HostPort, p.Protocol, ErrUnsupported)
+	if !slices.Contains([]Protocol{TCP, UDP, SCTP}, p.Protocol) {
+		return nil, fmt.Errorf("port %d/%s %w: only tcp, udp and sctp can", p.HostPort, p.Protocol, ErrUnsupported)
 	}
 	candidates := []uint16{p.HostPort}
 	switch {
@@ -60,6 +61,9 @@ func hold(p Port) (*Held, error) {
 		files, taken, err := bindAll(p.Protocol, families(p.HostIP), port)
 		if err == nil {
 			return &Held{Port: Port{Protocol: p.Protocol, HostIP: p.HostIP, HostPort: taken}, Files: files}, nil
+		}
+		if p.Protocol == SCTP && errors.Is(err, unix.EPROTONOSUPPORT) {
+			return nil, fmt.Errorf("port %d/%s %w: this kernel lacks CONFIG_IP_SCTP", p.HostPort, p.Protocol, ErrUnsupported)
 		}
 		if !errors.Is(err, unix.EADDRINUSE) {
 			return nil, fmt.Errorf("bind %s/%s: %w", p, p.Protocol, err)
@@ -110,14 +114,18 @@ func bindAll(protocol Protocol, addrs []netip.Addr, port uint16) (files []*os.Fi
 
 // bind makes a socket that holds the address, and listens if it is TCP's.
 func bind(protocol Protocol, at netip.AddrPort) (f *os.File, port uint16, err error) {
-	domain, kind := unix.AF_INET, unix.SOCK_STREAM
+	domain, kind, number := unix.AF_INET, unix.SOCK_STREAM, 0
 	if at.Addr().Is6() {
 		domain = unix.AF_INET6
 	}
-	if protocol == UDP {
-		kind = unix.SOCK_DGRAM
+	option := wantReuse
+	switch protocol {
+	case UDP:
+		kind, option = unix.SOCK_DGRAM, wantLocalAddress
+	case SCTP:
+		number, option = unix.IPPROTO_SCTP, wantNothing
 	}
-	fd, err := unix.Socket(domain, kind|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(domain, kind|unix.SOCK_CLOEXEC, number)
 	if err != nil {
 		return nil, 0, os.NewSyscallError("socket", err)
 	}
@@ -132,10 +140,6 @@ func bind(protocol Protocol, at netip.AddrPort) (f *os.File, port uint16, err er
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
 			return nil, 0, os.NewSyscallError("setsockopt", err)
 		}
-	}
-	option := wantLocalAddress
-	if protocol == TCP {
-		option = wantReuse
 	}
 	if err := option(fd, at.Addr()); err != nil {
 		return nil, 0, err
@@ -160,6 +164,9 @@ func bind(protocol Protocol, at netip.AddrPort) (f *os.File, port uint16, err er
 func wantReuse(fd int, _ netip.Addr) error {
 	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
 }
+
+// wantNothing leaves SCTP's sockets alone: with SO_REUSEADDR two that do not listen would share the port.
+func wantNothing(int, netip.Addr) error { return nil }
 
 // wantLocalAddress has the kernel tell to which address a datagram was sent (ip(7), ipv6(7)): an answer that comes from
 // another one than was asked is thrown away by the client.

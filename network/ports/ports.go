@@ -13,12 +13,13 @@ type Protocol string
 
 // The protocols that can be held.
 const (
-	TCP Protocol = "tcp"
-	UDP Protocol = "udp"
+	TCP  Protocol = "tcp"
+	UDP  Protocol = "udp"
+	SCTP Protocol = "sctp" // held, but not proxied: see the package comment
 )
 
-// ErrUnsupported is returned for a protocol that cannot be held, such as sctp.
-var ErrUnsupported = errors.New("cannot be published: only tcp and udp can")
+// ErrUnsupported is returned for a protocol that cannot be held: one that we do not know, or sctp on a kernel without it.
+var ErrUnsupported = errors.New("cannot be published")
 
 // Port is a port to hold on the host.
 type Port struct {

@@ -133,14 +133,49 @@ func TestHoldChooses(t *testing.T) {
 		if want := "Bind for 0.0.0.0:8000-8002 failed: port is already allocated"; err == nil || err.Error() != want {
 			t.Errorf("none left: %v, want %s", err, want)
 		}
-		_, err = ports.Hold(nil, []ports.Port{{Protocol: "sctp", HostPort: 80}})
+		_, err = ports.Hold(nil, []ports.Port{{Protocol: "dccp", HostPort: 80}})
 		if !errors.Is(err, ports.ErrUnsupported) {
-			t.Errorf("sctp: %v", err)
+			t.Errorf("dccp: %v", err)
 		}
 		_, err = ports.Hold(nil, []ports.Port{tcp("10.99.0.1", 80)})
 		if !errors.Is(err, unix.EADDRNOTAVAIL) {
 			t.Errorf("an address of nobody: %v", err)
 		}
+	})
+}
+
+// TestHoldSCTP: a kernel that has SCTP holds its ports, apart from TCP's of the same number; another one says what it lacks.
+func TestHoldSCTP(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
+		sctp := []ports.Port{{Protocol: ports.SCTP, HostPort: 3868}}
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP)
+		if errors.Is(err, unix.EPROTONOSUPPORT) {
+			_, err := ports.Hold(nil, sctp)
+			if !errors.Is(err, ports.ErrUnsupported) || !strings.Contains(err.Error(), "CONFIG_IP_SCTP") {
+				t.Errorf("sctp without the kernel's support: %v", err)
+			}
+			return
+		}
+		must(t, err)
+		defer unix.Close(fd)
+		hold(t, tcp("", 3868))
+		first, err := ports.Hold(nil, sctp)
+		must(t, err)
+		if len(first[0].Files) != 2 {
+			t.Errorf("%d sockets", len(first[0].Files))
+		}
+		var inUse *ports.InUseError
+		if _, err := ports.Hold(nil, sctp); !errors.As(err, &inUse) {
+			t.Errorf("a port that is held: %v", err)
+		}
+		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 3868, Addr: [4]byte{127, 0, 0, 1}}); !errors.Is(err, unix.ECONNREFUSED) {
+			t.Errorf("connect to a port that is only held: %v", err)
+		}
+		must(t, first[0].Close())
+		again, err := ports.Hold(nil, sctp)
+		must(t, err)
+		must(t, again[0].Close())
 	})
 }
 

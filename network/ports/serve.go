@@ -104,6 +104,9 @@ func (p *proxy) add(f Forward) error {
 		return fmt.Errorf("port %s/%s has no target", f.Held.Port, f.Held.Port.Protocol)
 	}
 	p.served[f.Held] = f
+	if f.Held.Port.Protocol == SCTP {
+		return nil // only held
+	}
 	for _, file := range f.Held.Files {
 		if err := p.listen(int(file.Fd()), f); err != nil {
 			return err

@@ -1,0 +1,170 @@
+package network_test
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"ctr/internal/proc"
+	"ctr/internal/testhost"
+	"ctr/network"
+)
+
+// driverCases are the modes of the drivers that hang endpoints on a link of the host. Neighbours: do two of them reach each
+// other? A vepa leaves that to the switch outside, of which there is none here.
+var driverCases = []struct {
+	driver, mode, shown string
+	neighbours          bool
+}{
+	{"macvlan", "bridge", "macvlan mode bridge", true},
+	{"macvlan", "private", "macvlan mode private", false},
+	{"macvlan", "vepa", "macvlan mode vepa", false},
+	{"ipvlan", "", "ipvlan mode l2", true},
+	{"ipvlan", "l2", "ipvlan mode l2", true},
+	{"ipvlan", "l3", "ipvlan mode l3", true},
+	{"ipvlan", "l3s", "ipvlan mode l3s", true},
+}
+
+// lacks tells whether the kernel has no links of this type, by asking it with ip(8).
+func lacks(t *testing.T, args ...string) bool {
+	t.Helper()
+	out, err := exec.Command("ip", append([]string{"link", "add", "name", "probe"}, args...)...).CombinedOutput()
+	if err == nil {
+		must(t, nil, "ip", "link", "delete", "probe")
+		return false
+	}
+	if !strings.Contains(string(out), "Unknown device type") && !strings.Contains(string(out), "not supported") {
+		t.Fatalf("probe %v: %v: %s", args, err, out)
+	}
+	return true
+}
+
+// lan makes a link that a network can hang on, with a silent wire behind it.
+func lan(t *testing.T) {
+	t.Helper()
+	must(t, nil, "ip", "link", "add", "lan", "type", "veth", "peer", "name", "wire")
+	must(t, nil, "ip", "link", "set", "lan", "up")
+	must(t, nil, "ip", "link", "set", "wire", "up")
+}
+
+// driverSpec is a network of a driver below a parent.
+func driverSpec(driver, mode, parent string) network.Spec {
+	key := network.OptMacvlanMode
+	if driver == "ipvlan" {
+		key = network.OptIPvlanMode
+	}
+	s := network.Spec{
+		Name: "net", Driver: driver, Subnets: subnets("10.2.0.0/16"), Options: map[string]string{network.OptParent: parent},
+	}
+	if mode != "" {
+		s.Options[key] = mode
+	}
+	return s
+}
+
+// TestDriverModes looks at what each driver makes. A kernel that has no such links is told apart in words.
+func TestDriverModes(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		lan(t)
+		n := open(t, h.Root, h.RunRoot)
+		without := lacks(t, "link", "lan", "type", "ipvlan")
+		for _, c := range driverCases {
+			t.Run(c.driver+c.mode, func(t *testing.T) {
+				create(t, n, driverSpec(c.driver, c.mode, "lan"))
+				defer func() {
+					if err := n.Remove(context.Background(), "net"); err != nil {
+						t.Error(err)
+					}
+				}()
+				if c.driver == "ipvlan" && without {
+					refusedFor(t, n, container(t, h.RunRoot, "a", "net"), "CONFIG_IPVLAN")
+					return
+				}
+				a, b := setup(t, n, container(t, h.RunRoot, "a", "net")), setup(t, n, container(t, h.RunRoot, "b", "net"))
+				if got := strings.Join(strings.Fields(must(t, a.NetNS, "ip", "-d", "link", "show", "eth0")), " "); !strings.Contains(got, c.shown+" ") {
+					t.Errorf("eth0 is not %q: %s", c.shown, got)
+				}
+				if err := dial(t, a.NetNS, b.NetNS, "10.2.0.3"); (err == nil) != c.neighbours {
+					t.Errorf("reach a neighbour: %v, want it to succeed: %v", err, c.neighbours)
+				}
+				down(t, n, a)
+				down(t, n, b)
+			})
+		}
+	})
+}
+
+// TestPassthru: one container has the parent, and its MAC, to itself.
+func TestPassthru(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		lan(t)
+		n := open(t, h.Root, h.RunRoot)
+		create(t, n, driverSpec("macvlan", "passthru", "lan"))
+		a := setup(t, n, container(t, h.RunRoot, "a", "net"))
+		if got := must(t, a.NetNS, "ip", "-d", "link", "show", "eth0"); !strings.Contains(got, "macvlan mode passthru") {
+			t.Errorf("eth0: %s", got)
+		}
+		if _, err := n.Setup(context.Background(), container(t, h.RunRoot, "b", "net"), proc.Self()); err == nil || !strings.Contains(err.Error(), "one container has lan to itself") {
+			t.Errorf("a second container on a parent in passthru mode: %v", err)
+		}
+		down(t, n, a)
+		down(t, n, setup(t, n, container(t, h.RunRoot, "b", "net")))
+	})
+}
+
+// TestVLANParent: a parent like lan.20 is made with its network, and goes with it; one that was there before stays.
+func TestVLANParent(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		lan(t)
+		n := open(t, h.Root, h.RunRoot)
+		if lacks(t, "link", "lan", "type", "vlan", "id", "9") {
+			s := driverSpec("macvlan", "", "lan.20")
+			s.IPv4 = true
+			if _, err := n.Create(context.Background(), s); err == nil || !strings.Contains(err.Error(), "CONFIG_VLAN_8021Q") {
+				t.Errorf("a VLAN without the kernel's support: %v", err)
+			}
+			return
+		}
+		for _, driver := range []string{"macvlan", "ipvlan"} {
+			before := must(t, nil, "ip", "-o", "link")
+			create(t, n, driverSpec(driver, "", "lan.20"))
+			a, b := setup(t, n, container(t, h.RunRoot, "a", "net")), setup(t, n, container(t, h.RunRoot, "b", "net"))
+			if got := must(t, nil, "ip", "-d", "link", "show", "lan.20"); !strings.Contains(got, "vlan protocol 802.1Q id 20") {
+				t.Errorf("%s: lan.20: %s", driver, got)
+			}
+			reach(t, a.NetNS, b.NetNS, "10.2.0.3")
+			down(t, n, a)
+			down(t, n, b)
+			if err := n.Remove(context.Background(), "net"); err != nil {
+				t.Error(err)
+			}
+			if after := must(t, nil, "ip", "-o", "link"); after != before {
+				t.Errorf("%s left links behind:\n%s\nbefore:\n%s", driver, after, before)
+			}
+		}
+		must(t, nil, "ip", "link", "add", "link", "lan", "name", "lan.30", "type", "vlan", "id", "30")
+		create(t, n, driverSpec("macvlan", "", "lan.30"))
+		if err := n.Remove(context.Background(), "net"); err != nil {
+			t.Error(err)
+		}
+		must(t, nil, "ip", "link", "show", "lan.30")
+	})
+}
+
+// refusedFor fails unless the sandbox is refused with an error that names the option of the kernel.
+func refusedFor(t *testing.T, n *network.Networks, s network.SandboxSpec, option string) {
+	t.Helper()
+	made, err := n.Setup(context.Background(), s, proc.Self())
+	if err == nil {
+		made.Close()
+		err = fmt.Errorf("no error")
+	}
+	if !strings.Contains(err.Error(), option) {
+		t.Errorf("set up without the kernel's support: %v, want an error that names %s", err, option)
+	}
+}
