@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
-	"ctr/network/firewall"
 	"ctr/network/netns"
 	"ctr/network/ports"
 	"ctr/network/rtnl"
@@ -81,13 +77,17 @@ func (r *Record) openNetNS() (*netns.Handle, error) {
 	return nil, fmt.Errorf("the monitor of container %s was killed: start the container anew to change its networks", r.Spec.Name)
 }
 
-// Close gives the sandbox back.
-func (l *Live) Close() error {
-	defer l.unlock()
-	if l.building == nil {
+// Close gives the sandbox back. A second call does nothing.
+func (l *Live) Close() (err error) {
+	if l.unlock == nil {
 		return nil
 	}
-	return l.Sandbox.Close()
+	if l.building != nil {
+		err = l.Sandbox.Close()
+	}
+	l.unlock()
+	l.unlock = nil
+	return err
 }
 
 // find returns the place of the endpoint on a network, by its ID; -1 if there is none.
@@ -255,158 +255,4 @@ func (l *Live) follow() error {
 	}
 	errs = append(errs, l.rewriteFiles(), l.apply(old))
 	return errors.Join(errs...)
-}
-
-// retarget finds out where published ports lead from now on. Those that could lead nowhere until now are taken.
-func (l *Live) retarget() error {
-	r := l.Record
-	to, _ := l.target()
-	switch {
-	case len(r.Spec.Ports) == 0:
-	case to == nil:
-		r.Published, r.Ports, l.Ports = nil, nil, nil
-	case r.Published == nil:
-		return l.publish()
-	default:
-		r.Published = to
-	}
-	return nil
-}
-
-// apply makes published ports so as the record says, which had led elsewhere, and has the keeper serve the rest.
-func (l *Live) apply(old []firewall.Port) error {
-	now := l.Record.rules()
-	without := func(all, those []firewall.Port) []firewall.Port {
-		return slices.DeleteFunc(slices.Clone(all), func(p firewall.Port) bool { return slices.Contains(those, p) })
-	}
-	var errs []error
-	if stale := without(old, now); len(stale) > 0 {
-		errs = append(errs, l.firewall.RemovePorts(stale))
-	}
-	errs = append(errs, l.Record.write())
-	if fresh := without(now, old); len(fresh) > 0 {
-		errs = append(errs, l.firewall.AddPorts(fresh))
-	}
-	return errors.Join(append(errs, l.tell(l.Sandbox))...)
-}
-
-// Publish publishes more ports of the container.
-func (l *Live) Publish(more []Port) (err error) {
-	r := l.Record
-	before, old := *r, r.rules()
-	held := l.Ports
-	defer func() {
-		if err != nil {
-			fresh := l.Ports[len(held):]
-			now := r.rules()
-			*r, l.Ports = before, held
-			err = errors.Join(err, l.apply(now))
-			for _, h := range fresh {
-				h.Close()
-			}
-		}
-	}()
-	// Those that are published stay as they are; publish sees the new ones only.
-	r.Spec.Ports, r.Ports, l.Ports = more, nil, nil
-	if err = l.publish(); err == nil && r.Published == nil {
-		err = errors.New(strings.Join(l.Warnings, "; "))
-	}
-	r.Spec.Ports = append(slices.Clone(before.Spec.Ports), more...)
-	r.Ports = append(slices.Clone(before.Ports), r.Ports...)
-	l.Ports = append(slices.Clone(held), l.Ports...)
-	if err != nil {
-		return err
-	}
-	return l.apply(old)
-}
-
-// Unpublish gives the ports back of which which is true, and returns them. They are ports as the record has them, with the
-// host ports that were taken.
-func (l *Live) Unpublish(which func(Port) bool) ([]Port, error) {
-	r := l.Record
-	old := r.rules()
-	var gone, stay, asked []Port
-	var held []*ports.Held
-	for i, p := range r.Ports {
-		if which(p) {
-			gone = append(gone, p)
-			continue
-		}
-		stay, asked, held = append(stay, p), append(asked, r.Spec.Ports[i]), append(held, l.Ports[i])
-	}
-	if len(gone) == 0 {
-		return nil, nil
-	}
-	r.Ports, r.Spec.Ports, l.Ports = stay, asked, held
-	if len(stay) == 0 {
-		r.Ports = nil
-	}
-	return gone, l.apply(old)
-}
-
-// Rename gives the container another name, in the zones of its networks, on its leases and in NetnsDir.
-func (l *Live) Rename(name string) error {
-	if err := checkName(name); err != nil {
-		return err
-	}
-	r := l.Record
-	before := *r
-	before.Endpoints = slices.Clone(r.Endpoints)
-	r.Spec.Name = name
-	for _, a := range l.all {
-		// Both names are in the record while there may be both in a zone.
-		a.DNSNames = append(a.dnsNames(r.Spec), a.DNSNames...)
-	}
-	if err := r.write(); err != nil {
-		return err
-	}
-	var errs []error
-	for i, a := range l.all {
-		a.DNSNames = a.dnsNames(r.Spec)
-		if r.Init.Alive() {
-			errs = append(errs, l.announce(r, *a.Endpoint))
-		}
-		errs = append(errs, l.unnameOld(r.Spec.ID, before.Endpoints[i], a.DNSNames))
-		for _, p := range a.prefixes() {
-			errs = append(errs, l.leases(a.Network).Rename(p.Addr(), r.Spec.ID, name))
-		}
-	}
-	if r.NetnsName != "" {
-		errs = append(errs, l.renameNamespace(before.NetnsName))
-	}
-	return errors.Join(append(errs, r.write())...)
-}
-
-// unnameOld removes the names that an endpoint had and has no more.
-func (l *Live) unnameOld(id string, old Endpoint, now []string) error {
-	var errs []error
-	for _, name := range old.DNSNames {
-		if slices.ContainsFunc(now, func(n string) bool { return strings.EqualFold(n, name) }) {
-			continue
-		}
-		for _, p := range old.prefixes() {
-			errs = append(errs, l.zone(old.Network).Remove(name, p.Addr(), id))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// renameNamespace has ip-netns(8) show the new name.
-func (l *Live) renameNamespace(old string) error {
-	name, warning, err := l.nameNamespace(l.Record)
-	if err != nil {
-		return err
-	}
-	if warning != "" {
-		l.Warnings = append(l.Warnings, warning)
-	}
-	l.Record.NetnsName = name
-	if name == old {
-		return nil
-	}
-	path := filepath.Join(l.config.NetnsDir, old)
-	if target, err := os.Readlink(path); err != nil || target != l.Record.netnsTarget() {
-		return nil // gone, or another's
-	}
-	return removeFile(path)
 }

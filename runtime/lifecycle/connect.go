@@ -9,6 +9,7 @@ import (
 
 	"ctr/network"
 	"ctr/runtime/container"
+	"ctr/runtime/events"
 )
 
 // The networks that are none, in Docker's words.
@@ -42,6 +43,9 @@ func (in *Installation) Connect(ctx context.Context, c *container.Container, e n
 		}
 		return in.Networks.CheckSandbox(network.SandboxSpec{ID: c.ID, Name: c.Name, Endpoints: n.Endpoints, Dir: c.Dir, Record: c.SandboxPath()})
 	})
+	if err == nil {
+		in.NotifyOf(events.Network, "connect", s.ID, "container", c.ID, "name", s.Name, "type", s.Driver)
+	}
 	return warnings, err
 }
 
@@ -71,7 +75,7 @@ func (in *Installation) Disconnect(ctx context.Context, c *container.Container, 
 	if err != nil {
 		return err
 	}
-	return in.change(ctx, c, func(live *network.Live) error {
+	err = in.change(ctx, c, func(live *network.Live) error {
 		n := &c.Network
 		switch {
 		case n.Mode == container.ModeHost && s.Name == "host":
@@ -92,6 +96,10 @@ func (in *Installation) Disconnect(ctx context.Context, c *container.Container, 
 		}
 		return live.Disconnect(s)
 	})
+	if err == nil {
+		in.NotifyOf(events.Network, "disconnect", s.ID, "container", c.ID, "name", s.Name, "type", s.Driver)
+	}
+	return err
 }
 
 // Publish publishes more ports of a container, also while it runs, and returns warnings for the user. On error all is as

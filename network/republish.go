@@ -1,0 +1,97 @@
+package network
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"ctr/network/firewall"
+	"ctr/network/ports"
+)
+
+// retarget finds out where published ports lead from now on. Those that could lead nowhere until now are taken.
+func (l *Live) retarget() error {
+	r := l.Record
+	to, _ := l.target()
+	switch {
+	case len(r.Spec.Ports) == 0:
+	case to == nil:
+		r.Published, r.Ports, l.Ports = nil, nil, nil
+	case r.Published == nil:
+		return l.publish()
+	default:
+		r.Published = to
+	}
+	return nil
+}
+
+// apply makes published ports so as the record says, which had led elsewhere, and has the keeper serve the rest.
+func (l *Live) apply(old []firewall.Port) error {
+	now := l.Record.rules()
+	without := func(all, those []firewall.Port) []firewall.Port {
+		return slices.DeleteFunc(slices.Clone(all), func(p firewall.Port) bool { return slices.Contains(those, p) })
+	}
+	var errs []error
+	if stale := without(old, now); len(stale) > 0 {
+		errs = append(errs, l.firewall.RemovePorts(stale))
+	}
+	errs = append(errs, l.Record.write())
+	if fresh := without(now, old); len(fresh) > 0 {
+		errs = append(errs, l.firewall.AddPorts(fresh))
+	}
+	return errors.Join(append(errs, l.tell(l.Sandbox))...)
+}
+
+// Publish publishes more ports of the container.
+func (l *Live) Publish(more []Port) (err error) {
+	r := l.Record
+	before, old := *r, r.rules()
+	held := l.Ports
+	defer func() {
+		if err != nil {
+			fresh := l.Ports[len(held):]
+			now := r.rules()
+			*r, l.Ports = before, held
+			err = errors.Join(err, l.apply(now))
+			for _, h := range fresh {
+				h.Close()
+			}
+		}
+	}()
+	// Those that are published stay as they are; publish sees the new ones only.
+	r.Spec.Ports, r.Ports, l.Ports = more, nil, nil
+	if err = l.publish(); err == nil && r.Published == nil {
+		err = errors.New(strings.Join(l.Warnings, "; "))
+	}
+	r.Spec.Ports = append(slices.Clone(before.Spec.Ports), more...)
+	r.Ports = append(slices.Clone(before.Ports), r.Ports...)
+	l.Ports = append(slices.Clone(held), l.Ports...)
+	if err != nil {
+		return err
+	}
+	return l.apply(old)
+}
+
+// Unpublish gives the ports back of which which is true, and returns them. They are ports as the record has them, with the
+// host ports that were taken.
+func (l *Live) Unpublish(which func(Port) bool) ([]Port, error) {
+	r := l.Record
+	old := r.rules()
+	var gone, stay, asked []Port
+	var held []*ports.Held
+	for i, p := range r.Ports {
+		if which(p) {
+			gone = append(gone, p)
+			continue
+		}
+		stay, asked, held = append(stay, p), append(asked, r.Spec.Ports[i]), append(held, l.Ports[i])
+	}
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	r.Ports, r.Spec.Ports, l.Ports = stay, asked, held
+	if len(stay) == 0 {
+		r.Ports = nil
+	}
+	return gone, l.apply(old)
+}
