@@ -142,6 +142,8 @@ func (a *app) argumentsOf(path []string, usage string, n int) []string {
 		return a.containerNames()
 	case strings.Contains(kind, "IMAGE"), strings.Contains(kind, "REPOSITORY"), slices.Equal(path, []string{"pull"}):
 		return a.imageNames()
+	case strings.Contains(kind, "VOLUME") && !slices.Contains(path, "create"):
+		return a.volumeNames()
 	case strings.Contains(kind, "NETWORK") && !slices.Contains(path, "create"):
 		return a.networkNames()
 	}
@@ -155,6 +157,8 @@ func (a *app) valuesOf(flag string) []string {
 		return slices.Concat(a.networkNames(), []string{"bridge", "host", "none"}, a.joined())
 	case "pid", "ipc", "uts":
 		return append(a.joined(), "host")
+	case "volumes-from":
+		return a.containerNames()
 	case "pull":
 		return []string{"always", "missing", "never"}
 	case "restart":
@@ -162,7 +166,7 @@ func (a *app) valuesOf(flag string) []string {
 	case "driver":
 		return []string{"bridge", "macvlan", "ipvlan"}
 	case "type":
-		return []string{"container", "image", "network"}
+		return []string{"container", "image", "network", "volume"}
 	}
 	return nil
 }

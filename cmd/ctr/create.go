@@ -62,7 +62,7 @@ func runCreate(ctx context.Context, in *lifecycle.Installation, o createOptions,
 			return nil, fmt.Errorf("container ID file found, make sure the other container isn't running or delete %s", o.cidFile)
 		}
 	}
-	opts := lifecycle.CreateOptions{Pull: o.pull, Platform: o.platform, Notice: ui.notice}
+	opts := lifecycle.CreateOptions{Pull: o.pull, Platform: o.platform, Notice: ui.notice, VolumesFrom: o.volumesFrom}
 	if !o.quiet {
 		p := newProgress(ui.err)
 		defer p.close()

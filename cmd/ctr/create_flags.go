@@ -85,6 +85,7 @@ func networkFlags() []cli.Flag {
 func fileFlags() []cli.Flag {
 	return []cli.Flag{
 		listFlag("volume", "Bind mount a volume", "v"),
+		listFlag("volumes-from", "Mount volumes from the specified container(s)"),
 		listFlag("mount", "Attach a filesystem mount to the container"),
 		listFlag("tmpfs", "Mount a tmpfs directory"),
 		boolFlag("read-only", "Mount the container's root filesystem as read only"),

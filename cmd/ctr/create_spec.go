@@ -22,6 +22,8 @@ type createOptions struct {
 	platform string
 	cidFile  string
 	quiet    bool
+
+	volumesFrom []string
 }
 
 // parseCreate reads the flags of createFlags and the arguments. lookup finds the caller's own variables.
@@ -35,6 +37,7 @@ func parseCreate(c *cli.Context, lookup options.Lookup) (o createOptions, err er
 	}
 	s.Cmd = args
 	o.platform, o.cidFile, o.quiet = c.String("platform"), c.String("cidfile"), c.Bool("quiet")
+	o.volumesFrom = c.StringSlice("volumes-from")
 	o.pull = lifecycle.Pull(c.String("pull"))
 	if !slices.Contains([]lifecycle.Pull{lifecycle.PullAlways, lifecycle.PullMissing, lifecycle.PullNever}, o.pull) {
 		return o, fmt.Errorf("invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"", o.pull)

@@ -17,6 +17,7 @@ import (
 	"ctr/runtime/container"
 	"ctr/runtime/inspect"
 	"ctr/runtime/lifecycle"
+	"ctr/runtime/volume"
 )
 
 // inspectFlags are those of `inspect` in all its spellings.
@@ -32,7 +33,7 @@ func (a *app) inspectCommand() *cli.Command {
 	return &cli.Command{
 		Name: "inspect", Usage: "Return low-level information on objects", ArgsUsage: "NAME|ID [NAME|ID...]",
 		Description: "ctr inspect web\nctr inspect -f '{{.NetworkSettings.Networks.mynet.IPAddress}}' web",
-		Flags:       append(inspectFlags(), textFlag("type", "Only inspect objects of the given type (container, image, network)")),
+		Flags:       append(inspectFlags(), textFlag("type", "Only inspect objects of the given type (container, image, network, volume)")),
 		Action:      a.inspecting(""),
 	}
 }
@@ -56,9 +57,9 @@ func (a *app) inspecting(kind string) cli.ActionFunc {
 			o.kind = c.String("type")
 		}
 		switch o.kind {
-		case "", "container", "image", "network":
+		case "", "container", "image", "network", "volume":
 		default:
-			return fmt.Errorf("unknown type: %q: must be one of \"container\", \"image\", \"network\"", o.kind)
+			return fmt.Errorf("unknown type: %q: must be one of \"container\", \"image\", \"network\", \"volume\"", o.kind)
 		}
 		if text := c.String("format"); text != "" && text != "json" {
 			var err error
@@ -136,6 +137,7 @@ func (f *finder) find(_ context.Context, name, kind string) (any, error) {
 		{"container", f.container, container.ErrNotFound},
 		{"image", f.image, images.ErrNotFound},
 		{"network", f.network, network.ErrNotFound},
+		{"volume", f.volume, volume.ErrNotFound},
 	} {
 		if kind != "" && kind != l.kind {
 			continue
@@ -188,4 +190,12 @@ func (f *finder) network(name string) (any, error) {
 		return inspect.Verbose(n, users, all), nil
 	}
 	return inspect.Network(n, users), nil
+}
+
+func (f *finder) volume(name string) (any, error) {
+	v, err := f.in.Volumes.Find(name)
+	if err != nil {
+		return nil, err
+	}
+	return inspect.Volume(v), nil
 }

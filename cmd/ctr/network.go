@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -154,85 +152,4 @@ func runNetworkRm(ctx context.Context, in *lifecycle.Installation, names []strin
 		}
 		return err
 	})
-}
-
-func (a *app) networkPruneCommand() *cli.Command {
-	return &cli.Command{
-		Name: "prune", Usage: "Remove all unused networks", Description: "ctr network prune -f\nctr network prune -f --filter until=24h --filter label!=keep",
-		Flags: []cli.Flag{
-			boolFlag("force", "Do not prompt for confirmation", "f"),
-			listFlag("filter", "Remove only those that match (until=<timestamp>, label=<name>[=<value>], label!=<name>[=<value>])"),
-		},
-		Action: func(c *cli.Context) error {
-			if err := a.needArgs(c, 0, 0); err != nil {
-				return err
-			}
-			chosen, err := pruneFilters(c.StringSlice("filter"), time.Now())
-			if err != nil {
-				return err
-			}
-			in, err := a.open()
-			if err != nil {
-				return err
-			}
-			if !c.Bool("force") && !a.ui.confirm("WARNING! This will remove all custom networks not used by at least one container.\nAre you sure you want to continue?") {
-				return nil
-			}
-			return runNetworkPrune(c.Context, in, chosen, a.ui)
-		},
-	}
-}
-
-// pruneFilters is the test for `network prune`.
-func pruneFilters(texts []string, now time.Time) (func(network.Spec) bool, error) {
-	f, err := parseFilters(texts, []string{"until", "label", "label!"})
-	if err != nil {
-		return nil, err
-	}
-	if len(f["until"]) > 1 {
-		return nil, errors.New("more than one until filter specified")
-	}
-	var until time.Time
-	for _, text := range f["until"] {
-		if until, err = options.Time(text, now); err != nil {
-			return nil, fmt.Errorf("invalid filter 'until=%s': %w", text, err)
-		}
-	}
-	return func(n network.Spec) bool {
-		unwanted := slices.ContainsFunc(f["label!"], func(text string) bool {
-			return filters{"label": {text}}.labels(n.Labels)
-		})
-		return f.labels(n.Labels) && !unwanted && (until.IsZero() || n.Created.Before(until))
-	}, nil
-}
-
-// runNetworkPrune removes those chosen of the networks that no running container is on.
-func runNetworkPrune(ctx context.Context, in *lifecycle.Installation, chosen func(network.Spec) bool, ui *ui) error {
-	sweep(in, ui)
-	all, err := in.Networks.List()
-	if err != nil && !errors.Is(err, durable.ErrDamaged) {
-		return err
-	}
-	heading := "Deleted Networks:"
-	errs := []error{err}
-	for _, n := range all {
-		if predefined(n.Name) || !chosen(n) {
-			continue
-		}
-		err := in.Networks.Remove(ctx, n.ID)
-		if errors.Is(err, network.ErrInUse) || errors.Is(err, network.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if heading != "" {
-			ui.println(heading)
-			heading = ""
-		}
-		in.NotifyOf(events.Network, "destroy", n.ID, "name", n.Name, "type", n.Driver)
-		ui.println(n.Name)
-	}
-	return errors.Join(errs...)
 }

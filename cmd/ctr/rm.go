@@ -71,53 +71,6 @@ func sweep(in *lifecycle.Installation, ui *ui) {
 	}
 }
 
-func (a *app) containerPruneCommand() *cli.Command {
-	return &cli.Command{
-		Name: "prune", Usage: "Remove all stopped containers", Description: "ctr container prune -f",
-		Flags: []cli.Flag{boolFlag("force", "Do not prompt for confirmation", "f")},
-		Action: func(c *cli.Context) error {
-			if err := a.needArgs(c, 0, 0); err != nil {
-				return err
-			}
-			in, err := a.open()
-			if err != nil {
-				return err
-			}
-			if !c.Bool("force") && !a.ui.confirm("WARNING! This will remove all stopped containers.\nAre you sure you want to continue?") {
-				return nil
-			}
-			return runContainerPrune(c.Context, in, a.ui)
-		},
-	}
-}
-
-// runContainerPrune removes all containers that do not run.
-func runContainerPrune(ctx context.Context, in *lifecycle.Installation, ui *ui) error {
-	sweep(in, ui)
-	all, broken := in.Containers.List()
-	errs := broken
-	heading := "Deleted Containers:"
-	for _, c := range all {
-		if c.State().Active() {
-			continue
-		}
-		err := in.Remove(ctx, c, lifecycle.RemoveOptions{})
-		if errors.Is(err, container.ErrRunning) || errors.Is(err, container.ErrNotFound) {
-			continue // started or removed meanwhile
-		}
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if heading != "" {
-			ui.println(heading)
-			heading = ""
-		}
-		ui.println(c.ID)
-	}
-	return errors.Join(errs...)
-}
-
 func (a *app) renameCommand() *cli.Command {
 	return &cli.Command{
 		Name: "rename", Usage: "Rename a container", ArgsUsage: "CONTAINER NEW_NAME", Description: "ctr rename web www",

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"ctr/images"
 	"ctr/internal/durable"
@@ -162,6 +163,9 @@ func (in *Installation) Discard(c *container.Container, volumes bool) error {
 	}
 	for _, mount := range c.Mounts {
 		if mount.Type == container.MountVolume && mount.Anonymous {
+			if in.volumeUsed(mount.Source) {
+				continue
+			}
 			if gone := in.Volumes.Remove(mount.Source); gone != nil {
 				err = errors.Join(err, gone)
 				continue
@@ -170,4 +174,15 @@ func (in *Installation) Discard(c *container.Container, volumes bool) error {
 		}
 	}
 	return err
+}
+
+// volumeUsed tells whether a container has the volume, one that shares it by --volumes-from. A record that cannot be read may
+// be that of one.
+func (in *Installation) volumeUsed(name string) bool {
+	all, broken := in.Containers.List()
+	return len(broken) > 0 || slices.ContainsFunc(all, func(c *container.Container) bool {
+		return slices.ContainsFunc(c.Mounts, func(m container.Mount) bool {
+			return m.Type == container.MountVolume && m.Source == name
+		})
+	})
 }

@@ -33,6 +33,9 @@ func (in *Installation) Create(ctx context.Context, spec container.Spec, opts Cr
 	if err := in.resolveNamespaces(&spec.Namespaces); err != nil {
 		return nil, err
 	}
+	if err := in.addVolumesFrom(&spec, opts.VolumesFrom); err != nil {
+		return nil, err
+	}
 	if spec.Rootfs.Dir == "" {
 		image, err := in.findImage(ctx, spec.Image.Ref, opts)
 		if err != nil {

@@ -50,6 +50,8 @@ type CreateOptions struct {
 	Platform string
 	Progress func(images.Event) // of a pull; nil: silent
 	Notice   func(string)       // one line for the user; nil: silent
+	// VolumesFrom are containers whose volumes the new one has too: NAME[:ro|rw].
+	VolumesFrom []string
 }
 
 // ExecSpec is one `exec`.

@@ -50,4 +50,22 @@ var (
 		},
 		quiet: "{{.ID}}",
 	}
+
+	// Volumes is `volume ls`; its rows are of type Volume.
+	Volumes = Listing{
+		columns: "{{.Driver}}\t{{.Name}}",
+		heads: heads{
+			"Driver": "DRIVER", "Name": "VOLUME NAME", "Scope": "SCOPE", "Mountpoint": "MOUNTPOINT", "Labels": "LABELS", "Size": "SIZE",
+		},
+		quiet: "{{.Name}}",
+	}
+
+	// DiskUsages is `system df`; its rows are of type DiskUsage.
+	DiskUsages = Listing{
+		columns: "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
+		heads: heads{
+			"Type": "TYPE", "TotalCount": "TOTAL", "Active": "ACTIVE", "Size": "SIZE", "Reclaimable": "RECLAIMABLE",
+		},
+		quiet: "{{.Type}}",
+	}
 )
