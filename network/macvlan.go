@@ -47,7 +47,7 @@ func checkParent(c *rtnl.Conn, s *Spec, parent string) error {
 		if s.Internal {
 			return fmt.Errorf("%w: an internal %s network is %w", ErrInvalid, s.Driver, ErrUnsupported)
 		}
-		return withHint(fmt.Errorf("%w: a %s network needs -o parent=LINK", ErrInvalid, s.Driver),
+		return withHint(fmt.Errorf("%w: driver %s needs -o parent=LINK", ErrInvalid, s.Driver),
 			"LINK is a link of this host, or LINK.ID for a VLAN of it")
 	}
 	_, err := c.Link(parent)
@@ -56,7 +56,7 @@ func checkParent(c *rtnl.Conn, s *Spec, parent string) error {
 	}
 	link, _, ok := vlanOf(parent)
 	if !ok {
-		return fmt.Errorf("%w: parent %w", ErrInvalid, err)
+		return fmt.Errorf("%w: parent: %w", ErrInvalid, err)
 	}
 	if _, err := c.Link(link); err != nil {
 		return fmt.Errorf("%w: parent of VLAN %q: %w", ErrInvalid, parent, err)

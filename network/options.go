@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -51,7 +52,9 @@ func (s Spec) options() (o options, err error) {
 		case OptMasquerade:
 			o.noMasquerade, err = parseDisabled(value)
 		case OptHostBinding:
-			o.hostBinding, err = netip.ParseAddr(value)
+			if o.hostBinding, err = netip.ParseAddr(value); err != nil || !o.hostBinding.Is4() {
+				err = errors.New("want an IPv4 address of this host")
+			}
 		case OptMTU:
 			o.mtu, err = parseMTU(value)
 		case OptIfacePrefix:
@@ -62,7 +65,9 @@ func (s Spec) options() (o options, err error) {
 			o.mode = value
 		case OptDNSTTL:
 			var n uint64
-			n, err = strconv.ParseUint(value, 10, 31)
+			if n, err = strconv.ParseUint(value, 10, 31); err != nil {
+				err = errors.New("want a number of seconds")
+			}
 			o.ttl = uint32(n)
 		default:
 			if strings.HasPrefix(key, "com.docker.network.") || strings.HasPrefix(key, "dns.") {
@@ -79,14 +84,17 @@ func (s Spec) options() (o options, err error) {
 // parseDisabled reads a boolean whose default is true.
 func parseDisabled(s string) (bool, error) {
 	b, err := strconv.ParseBool(s)
+	if err != nil {
+		err = errors.New("want true or false")
+	}
 	return !b, err
 }
 
 // parseMTU reads an MTU: at least what IPv4 needs (RFC 791), at most what fits a veth.
 func parseMTU(s string) (int, error) {
 	n, err := strconv.Atoi(s)
-	if err == nil && n != 0 && (n < 68 || n > 65535) {
-		err = fmt.Errorf("out of range 68..65535")
+	if err != nil || n != 0 && (n < 68 || n > 65535) {
+		err = errors.New("out of range 68..65535")
 	}
 	return n, err
 }

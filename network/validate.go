@@ -7,6 +7,12 @@ import (
 	"ctr/network/ipam"
 )
 
+// What IPv4 gives to nobody: RFC 1122, 3.2.1.3, and RFC 1112, 4.
+var (
+	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
+	reserved    = netip.MustParsePrefix("240.0.0.0/4")
+)
+
 // validate checks what can be checked without looking at the host, and fills in the gateways of the subnets that are given.
 func (s *Spec) validate() error {
 	if err := checkName(s.Name); err != nil {
@@ -46,7 +52,7 @@ func (s *Spec) checkSubnet(n *Subnet) error {
 		return fmt.Errorf("invalid subnet %s: IPv6 has not been enabled for this network", p)
 	case p.Addr().Is4() && !s.IPv4:
 		return fmt.Errorf("invalid subnet %s: IPv4 has been disabled for this network", p)
-	case p.Bits() < 8 || p.Addr().IsMulticast() || p.Addr().IsLoopback() || p.Addr().Is4In6() || p.Addr().IsLinkLocalUnicast():
+	case p.Bits() < 8 || p.Overlaps(thisNetwork) || p.Overlaps(reserved) || p.Addr().IsMulticast() || p.Addr().IsLoopback() || p.Addr().Is4In6() || p.Addr().IsLinkLocalUnicast():
 		return fmt.Errorf("invalid subnet %s: these addresses cannot be given to containers", p)
 	case p.Addr().BitLen()-p.Bits() < 1:
 		return fmt.Errorf("invalid subnet %s: no address is left beside the gateway", p)

@@ -185,6 +185,9 @@ func checkNetwork(c *cli.Context, s *container.Spec) error {
 	if s.Namespaces.UTS == container.ModeHost && s.Hostname != "" {
 		return errors.New("conflicting options: hostname and the UTS mode")
 	}
+	if n.Mode != "" && (c.String("ip") != "" || c.String("ip6") != "") {
+		return errors.New("user-specified IP address is supported on user-defined networks only")
+	}
 	if n.Mode == container.ModeNone && (len(n.Ports) > 0 || n.PublishAll) {
 		return errors.New("conflicting options: port publishing and the network none")
 	}

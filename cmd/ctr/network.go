@@ -74,7 +74,7 @@ func parseNetwork(c *cli.Context) (network.Spec, error) {
 	}
 	s.Subnets, err = options.Subnets(c.StringSlice("subnet"), c.StringSlice("gateway"), c.StringSlice("ip-range"), c.StringSlice("aux-address"))
 	for _, sub := range s.Subnets {
-		if sub.Prefix.Addr().Is6() {
+		if sub.Prefix.Addr().Is6() && !c.IsSet("ipv6") {
 			s.IPv6 = true // as Docker does for a subnet of the family
 		}
 	}

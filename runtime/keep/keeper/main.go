@@ -13,6 +13,9 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"ctr/runtime/keep"
 )
@@ -21,6 +24,9 @@ import (
 func init() { runtime.LockOSThread() }
 
 func main() {
+	// What ps(1) shows: execve(2) by descriptor leaves the descriptor's number as the name.
+	name := [...]byte{'c', 't', 'r', '-', 'm', 'o', 'n', 'i', 't', 'o', 'r', 0}
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name)), 0, 0, 0)
 	// As the monitor: signals are meant for others.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGTERM, syscall.SIGQUIT,
 		syscall.SIGUSR1, syscall.SIGUSR2)
