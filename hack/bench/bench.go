@@ -22,6 +22,7 @@ const (
 type bench struct {
 	ctr         string
 	rounds      int
+	containers  int // of the full installation
 	dir         string
 	env         []string
 	bundle      string // runs true
@@ -32,12 +33,12 @@ type bench struct {
 }
 
 // newBench prepares everything. What it did is undone by close, on an error too.
-func newBench(ctr string, rounds int) (b *bench, err error) {
+func newBench(ctr string, rounds, containers int) (b *bench, err error) {
 	dir, err := os.MkdirTemp("/var/tmp", "ctr-bench-")
 	if err != nil {
 		return nil, err
 	}
-	b = &bench{ctr: ctr, rounds: rounds, dir: dir}
+	b = &bench{ctr: ctr, rounds: rounds, containers: containers, dir: dir}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close())
@@ -135,5 +136,5 @@ func (b *bench) runRow(row row) (results []result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return measure(b, contestants)
+	return measure(b, row, contestants)
 }

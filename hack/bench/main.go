@@ -21,10 +21,11 @@ const envInside = "CTR_BENCH_INSIDE"
 func main() {
 	ctr := flag.String("ctr", "bin/ctr", "the `program` to measure")
 	rounds := flag.Int("rounds", 40, "how often each contestant runs")
+	containers := flag.Int("containers", 500, "how many containers the full installation has")
 	only := flag.String("row", "", "run the `row` of this name only")
 	results := flag.String("results", "hack/bench/results.md", "the `file` to write")
 	flag.Parse()
-	err := run(*ctr, *rounds, *only, *results)
+	err := run(*ctr, *rounds, *containers, *only, *results)
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && os.Getenv(envInside) == "" {
 		os.Exit(exit.ExitCode()) // the process inside has said why
 	}
@@ -34,7 +35,7 @@ func main() {
 	}
 }
 
-func run(ctr string, rounds int, only, results string) error {
+func run(ctr string, rounds, containers int, only, results string) error {
 	if os.Getenv(envInside) == "" {
 		return runInside()
 	}
@@ -45,7 +46,7 @@ func run(ctr string, rounds int, only, results string) error {
 	if err != nil {
 		return err
 	}
-	b, err := newBench(path, rounds)
+	b, err := newBench(path, rounds, containers)
 	if err != nil {
 		return err
 	}

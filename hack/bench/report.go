@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,8 +25,8 @@ type section struct {
 
 func newReport(b *bench) *report {
 	var s strings.Builder
-	s.WriteString("# Benchmark results\n\nWritten by `make bench`. Whole commands, from fork to exit; the contestants of a row take turns.\n")
-	s.WriteString("The ratio is that of the medians, to the first contestant of the row.\n\n")
+	s.WriteString("# Benchmark results\n\nWritten by `make bench`. Commands are measured whole, from fork to exit; the contestants of a row take turns.\n")
+	s.WriteString("The ratio is that of the medians, to the first contestant of the row, or to the one that it is meant to be compared with.\n\n")
 	fmt.Fprintf(&s, "- machine: %s\n", machine())
 	if version, err := command(nil, "runc", "--version"); err == nil {
 		first, _, _ := strings.Cut(version, "\n")
@@ -62,24 +63,52 @@ func machine() string {
 // add adds the section of a row.
 func (r *report) add(row row, results []result) {
 	var s strings.Builder
-	fmt.Fprintf(&s, "## %s\n\n%s; %d rounds\n\n", row.name, row.title, len(results[0].times))
-	s.WriteString("| contestant | median ms | 10 % - 90 % | ratio | target |\n|---|---|---|---|---|\n")
-	base := results[0].median()
-	for _, x := range results {
-		ratio, target := float64(x.median())/float64(base), ""
-		switch {
-		case x.target > 0 && ratio <= x.target:
-			target = fmt.Sprintf("%.2f, met", x.target)
-		case x.target > 0:
-			target = fmt.Sprintf("%.2f, MISSED", x.target)
+	fmt.Fprintf(&s, "## %s\n\n%s; %d rounds\n\n", row.name, row.title, len(results[0].values))
+	fmt.Fprintf(&s, "| contestant | median %s | 10 %% - 90 %% | ratio | target |\n|---|---|---|---|---|\n", row.unit)
+	for i, x := range results {
+		base := slices.IndexFunc(results, func(o result) bool { return o.name == x.base })
+		ratio := ""
+		if base < 0 && x.base == "" && i > 0 {
+			base = 0
 		}
-		fmt.Fprintf(&s, "| %s | %s | %s - %s | %.2f | %s |\n",
-			x.name, ms(x.median()), ms(x.quantile(0.1)), ms(x.quantile(0.9)), ratio, target)
+		var verdicts []string
+		if base >= 0 {
+			value := x.median() / results[base].median()
+			ratio = fmt.Sprintf("%.2f", value)
+			verdicts = append(verdicts, verdict("", value, x.target, row.more))
+		}
+		verdicts = append(verdicts, verdict(" "+row.unit, x.median(), x.limit, row.more))
+		fmt.Fprintf(&s, "| %s | %s | %s - %s | %s | %s |\n", x.name, figure(x.median()), figure(x.quantile(0.1)), figure(x.quantile(0.9)),
+			ratio, strings.Trim(strings.Join(verdicts, "; "), "; "))
 	}
 	r.sections = append(r.sections, section{row.name, s.String()})
 }
 
-func ms(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
+// verdict compares a value with what we aim for; 0: nothing.
+func verdict(unit string, value, target float64, more bool) string {
+	if target == 0 {
+		return ""
+	}
+	word, met := "at most", value <= target
+	if more {
+		word, met = "at least", value >= target
+	}
+	if met {
+		return fmt.Sprintf("%s %g%s, met", word, target, unit)
+	}
+	return fmt.Sprintf("%s %g%s, MISSED", word, target, unit)
+}
+
+// figure writes a value with the digits that mean something.
+func figure(v float64) string {
+	switch {
+	case v >= 1000:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
 
 func (r *report) text() string {
 	parts := []string{r.head}
