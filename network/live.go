@@ -184,6 +184,9 @@ func (l *Live) makeEndpoint(a *attachment) error {
 	return errors.Join(err, one.beside.wait())
 }
 
+// On tells whether the container has an endpoint on the network with the ID.
+func (l *Live) On(network string) bool { return l.find(network) >= 0 }
+
 // Disconnect takes the container's endpoint on a network away. Whatever led there leads elsewhere first.
 func (l *Live) Disconnect(network Spec) error {
 	i := l.find(network.ID)
@@ -250,8 +253,7 @@ func (l *Live) follow() error {
 	old := r.rules()
 	errs = append(errs, l.retarget())
 	if l.asks {
-		r.DNS = l.dnsConfig()
-		l.Sandbox.DNS = r.DNS
+		l.Sandbox.DNS = l.dnsConfig()
 	}
 	errs = append(errs, l.rewriteFiles(), l.apply(old))
 	return errors.Join(errs...)

@@ -27,7 +27,8 @@ func (l *Live) retarget() error {
 
 // apply makes published ports so as the record says, which had led elsewhere, and has the keeper serve the rest.
 func (l *Live) apply(old []firewall.Port) error {
-	now := l.Record.rules()
+	r := l.Record
+	now := r.rules()
 	without := func(all, those []firewall.Port) []firewall.Port {
 		return slices.DeleteFunc(slices.Clone(all), func(p firewall.Port) bool { return slices.Contains(those, p) })
 	}
@@ -35,11 +36,33 @@ func (l *Live) apply(old []firewall.Port) error {
 	if stale := without(old, now); len(stale) > 0 {
 		errs = append(errs, l.firewall.RemovePorts(stale))
 	}
-	errs = append(errs, l.Record.write())
+	errs = append(errs, r.write())
 	if fresh := without(now, old); len(fresh) > 0 {
 		errs = append(errs, l.firewall.AddPorts(fresh))
 	}
-	return errors.Join(append(errs, l.tell(l.Sandbox))...)
+	err := l.tell(l.Sandbox)
+	if err != nil && l.rehold() {
+		err = l.tell(l.Sandbox)
+	}
+	if err == nil && l.Sandbox.DNS != nil {
+		r.DNS = l.Sandbox.DNS // not before: who finds no resolver in the record makes sockets for one
+		err = r.write()
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+// rehold takes the ports that the record names and that nobody holds, since a command was killed before it could hand them to
+// the keeper. It tells whether there were any.
+func (l *Live) rehold() (some bool) {
+	for _, h := range l.Ports {
+		if len(h.Files) > 0 {
+			continue
+		}
+		if again, err := ports.Hold(l.host, []ports.Port{h.Port}); err == nil {
+			h.Files, some = again[0].Files, true
+		}
+	}
+	return some
 }
 
 // Publish publishes more ports of the container.

@@ -11,7 +11,7 @@ import (
 const SpecVersion = 1
 
 // Spec is what the user asked for: the options of `ctr create`, with the image's configuration merged in. It is pure data,
-// it is the JSON of container.json, and it does not change while the container runs.
+// it is the JSON of container.json. Of a container that runs, its name, its networks and its ports may change, and its policy.
 type Spec struct {
 	Version int       `json:"version"`
 	ID      string    `json:"id"`   // 64 hexadecimal digits

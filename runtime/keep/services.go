@@ -59,9 +59,10 @@ func (s Services) serve() *serving {
 
 // resolve starts the resolver.
 func (s *serving) resolve() {
-	s.resolver = dns.New(*s.DNS, s.NetNS)
+	resolver, ctx, udp, tcp := dns.New(*s.DNS, s.NetNS), s.resolving, s.UDP, s.TCP
+	s.resolver = resolver
 	s.running.Go(func() {
-		_ = s.resolver.Serve(s.resolving, s.UDP, s.TCP) // it ends with its sockets
+		_ = resolver.Serve(ctx, udp, tcp) // it ends with its sockets
 	})
 }
 
@@ -74,7 +75,9 @@ func (s *serving) forward() {
 }
 
 // change serves something else from now on; on error all that came with next is still the caller's. A resolver, once there,
-// stays: the programs of the container know its address. Ports that are not served any more are given back.
+// stays, since the programs of the container know its address; sockets that come although there is one take the place of its
+// own, as the rules in the container lead to them: the command that made those was killed, or did not hear the answer. Ports
+// that are not served any more are given back.
 func (s *serving) change(next Services) error {
 	sockets := next.UDP != nil && next.TCP != nil
 	if next.DNS != nil && s.resolver == nil && !sockets {
@@ -96,17 +99,15 @@ func (s *serving) change(next Services) error {
 		}
 	}
 	switch {
-	case next.DNS != nil && s.resolver == nil:
+	case next.DNS == nil:
+	case sockets:
+		s.stopDNS()
+		s.resolving, s.stopDNS = context.WithCancel(context.Background())
 		s.DNS, s.UDP, s.TCP = next.DNS, next.UDP, next.TCP
 		s.resolve()
-		return nil
-	case next.DNS != nil:
+	default:
 		s.DNS = next.DNS
 		s.resolver.Reconfigure(*next.DNS)
-	}
-	if sockets { // a second time, by a command that did not hear the answer
-		next.UDP.Close()
-		next.TCP.Close()
 	}
 	return nil
 }

@@ -37,6 +37,11 @@ func (in *Installation) Connect(ctx context.Context, c *container.Container, e n
 		}
 		n.Endpoints = append(slices.Clone(n.Endpoints), e)
 		if live != nil {
+			if live.On(s.ID) { // by a command that was killed
+				if err := live.Disconnect(s); err != nil {
+					return err
+				}
+			}
 			err := live.Connect(ctx, e)
 			warnings = live.Warnings
 			return err
@@ -87,11 +92,15 @@ func (in *Installation) Disconnect(ctx context.Context, c *container.Container, 
 		i := slices.IndexFunc(n.Endpoints, func(e network.EndpointSpec) bool {
 			return e.Network == s.ID || force && len(s.ID) >= 12 && strings.HasPrefix(e.Network, s.ID)
 		})
-		if i < 0 {
+		// A command that was killed may have left the one without the other.
+		on := live != nil && live.On(s.ID)
+		if i < 0 && !on {
 			return network.NotConnected(c.ID, s.Name)
 		}
-		n.Endpoints = slices.Delete(slices.Clone(n.Endpoints), i, i+1)
-		if live == nil {
+		if i >= 0 {
+			n.Endpoints = slices.Delete(slices.Clone(n.Endpoints), i, i+1)
+		}
+		if !on {
 			return nil
 		}
 		return live.Disconnect(s)
