@@ -183,7 +183,7 @@ func TestLookupUserInOddImages(t *testing.T) {
 				if u, err := LookupUser(root, "hostuser", nil); err == nil {
 					t.Errorf("the host's user was found: %+v", u)
 				}
-				if took := time.Since(start); took > 2*time.Second {
+				if took := time.Since(start); took > 15*time.Second { // a file that never ends is read for ever; a busy machine is only slow
 					t.Errorf("it took %v", took)
 				}
 			})
