@@ -15,6 +15,7 @@ import (
 	"ctr/internal/span"
 	"ctr/runtime/engine"
 	"ctr/runtime/health"
+	"ctr/runtime/lifecycle"
 	"ctr/runtime/monitor"
 )
 
@@ -27,6 +28,7 @@ var (
 func main() {
 	monitor.Main() // does not return where this process is the monitor of a container
 	health.Main()  // nor where it is one of its health checks
+	lifecycle.DrainMain()
 	ui := &ui{in: os.Stdin, out: &output{file: os.Stdout}, err: os.Stderr}
 	args := timed(os.Args, ui)
 	if startsPrograms(args) {

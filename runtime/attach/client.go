@@ -152,6 +152,37 @@ func (c *Client) sendSizes() {
 	}
 }
 
+// ErrDetached is returned by a DetachReader after the detach keys.
+var ErrDetached = errors.New("detach keys were typed")
+
+// DetachReader returns what the user types, and ErrDetached after the keys, which are left out.
+func DetachReader(r io.Reader, keys []byte) io.Reader {
+	return &detachReader{r: r, keys: detacher{keys: keys}}
+}
+
+type detachReader struct {
+	r    io.Reader
+	keys detacher
+	rest []byte // was typed before the keys were complete
+	err  error
+}
+
+func (d *detachReader) Read(p []byte) (int, error) {
+	for len(d.rest) == 0 && d.err == nil {
+		n, err := d.r.Read(p)
+		out, detached := d.keys.filter(p[:n])
+		d.rest, d.err = bytes.Clone(out), err
+		if detached {
+			d.err = ErrDetached
+		}
+	}
+	n := copy(p, d.rest)
+	if d.rest = d.rest[n:]; len(d.rest) > 0 {
+		return n, nil
+	}
+	return n, d.err
+}
+
 // detacher finds the detach keys in what the user types. Keys that begin the sequence are held back until it is clear that
 // they do not complete it.
 type detacher struct {

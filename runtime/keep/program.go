@@ -27,7 +27,7 @@ type Program struct {
 	Probe     *Probe // nil: none
 
 	keeper *Keeper
-	log    *logs.Writer
+	log    logWriter // nil: none
 	pumps  sync.WaitGroup
 	stdin  stdin
 	prober *prober
@@ -38,6 +38,8 @@ type Program struct {
 type Log struct {
 	Path    string       `json:"path,omitempty"`
 	Options logs.Options `json:"options"`
+	// Journal says that it goes to journald, and no file.
+	Journal *logs.JournalOptions `json:"journal,omitempty"`
 	// pending are the beginnings of lines that a suspended keeper has read and not logged, by stream.
 	pending [2][]byte
 }
@@ -60,11 +62,8 @@ func (k *Keeper) Run(p *Program) error {
 
 // begin opens the log and starts the pumps.
 func (p *Program) begin() error {
-	if p.Log.Path != "" {
-		var err error
-		if p.log, err = logs.Open(p.Log.Path, p.Log.Options); err != nil {
-			return err
-		}
+	if err := p.openLog(); err != nil {
+		return err
 	}
 	for stream, text := range p.Log.pending {
 		if p.log != nil && len(text) > 0 {
@@ -76,6 +75,36 @@ func (p *Program) begin() error {
 	p.pump(p.Stdout, attach.Stdout, logs.Stdout)
 	p.pump(p.Stderr, attach.Stderr, logs.Stderr)
 	p.prober.start()
+	return nil
+}
+
+// logWriter is where output is logged.
+type logWriter interface {
+	Write(s logs.Stream, p []byte) error
+	Pending(s logs.Stream) []byte
+	Close() error
+}
+
+var (
+	_ logWriter = (*logs.Writer)(nil)
+	_ logWriter = (*logs.Journal)(nil)
+)
+
+func (p *Program) openLog() error {
+	switch {
+	case p.Log.Journal != nil:
+		j, err := logs.OpenJournal(logs.JournalSocket, *p.Log.Journal)
+		if err != nil {
+			return err
+		}
+		p.log = j
+	case p.Log.Path != "":
+		w, err := logs.Open(p.Log.Path, p.Log.Options)
+		if err != nil {
+			return err
+		}
+		p.log = w
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -45,8 +46,12 @@ func (in *Installation) exec(ctx context.Context, c *container.Container, spec E
 		Hostname: firstOf(c.Hostname, c.ShortID()), Privileged: spec.Privileged,
 	}
 	if streams == nil {
-		_, err := engine.Exec(in.Containers.RunRoot(), c.ID, cfg, engine.Stdio{Console: spec.TTY})
-		return 0, err
+		p, err := engine.Exec(in.Containers.RunRoot(), c.ID, cfg, engine.Stdio{Console: spec.TTY})
+		if err != nil || !spec.TTY {
+			return 0, err
+		}
+		defer p.Pty.Close()
+		return 0, keepTerminal(p.Pty)
 	}
 	if spec.TTY {
 		return in.execTTY(c, cfg, streams)
@@ -65,8 +70,14 @@ func (in *Installation) execTTY(c *container.Container, cfg engine.ExecConfig, s
 		return 0, err
 	}
 	defer p.Pty.Close()
+	detached := make(chan struct{})
 	if streams.Stdin != nil {
-		go io.Copy(p.Pty, streams.Stdin) //nolint:errcheck // the program has gone
+		go func() {
+			_, err := io.Copy(p.Pty, attach.DetachReader(streams.Stdin, streams.DetachKeys))
+			if errors.Is(err, attach.ErrDetached) {
+				close(detached)
+			}
+		}()
 	}
 	if streams.Resize != nil {
 		go func() {
@@ -80,9 +91,12 @@ func (in *Installation) execTTY(c *container.Container, cfg engine.ExecConfig, s
 		defer close(out)
 		io.Copy(writerOrDiscard(streams.Stdout), p.Pty) //nolint:errcheck // it ends with EIO
 	}()
-	code, err := p.Wait()
-	<-out
-	return code, err
+	select {
+	case <-out:
+		return p.Wait()
+	case <-detached:
+		return 0, keepTerminal(p.Pty)
+	}
 }
 
 // firstSize takes the size that the terminal has now.

@@ -203,7 +203,11 @@ func (r *run) hand() error {
 	p := &keep.Program{Init: r.created.Init(), StdinOnce: c.StdinOnce && !c.TTY, Pty: r.created.Pty()}
 	r.streams.closeProgramEnds()
 	p.Stdin, p.Stdout, p.Stderr = r.streams.stdin, r.streams.stdout, r.streams.stderr
-	if c.Log.Driver != "none" {
+	switch c.Log.Driver {
+	case "none":
+	case "journald":
+		p.Log.Journal = &logs.JournalOptions{ID: c.ID, Name: c.Name, Image: c.Image.Ref}
+	default:
 		p.Log = keep.Log{Path: c.LogPath(), Options: logs.Options{MaxSize: c.Log.MaxSize, MaxFile: c.Log.MaxFile}}
 	}
 	if c.Spec.Health.Enabled() {
