@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"ctr/internal/durable"
@@ -77,7 +79,7 @@ func ReadRecord(path string) (*Record, error) {
 	if err := durable.ReadJSON(path, &r); err != nil {
 		return nil, fmt.Errorf("read sandbox: %w", err)
 	}
-	if r.Version > RecordVersion {
+	if r.Version > RecordVersion || r.Spec.ID == "" {
 		return nil, fmt.Errorf("read sandbox %q: %w: version %d", path, durable.ErrDamaged, r.Version)
 	}
 	return &r, nil
@@ -85,6 +87,18 @@ func ReadRecord(path string) (*Record, error) {
 
 // write writes the record to its place.
 func (r *Record) write() error { return durable.WriteJSON(r.Spec.Record, r, durable.NoFsync) }
+
+// Preserve writes the record anew if somebody has removed or damaged it, so that Teardown finds what there is to remove.
+func (s *Sandbox) Preserve() error {
+	path := s.Record.Spec.Record
+	if _, err := ReadRecord(path); err == nil {
+		return nil
+	}
+	if _, err := os.Lstat(filepath.Dir(path)); errors.Is(err, os.ErrNotExist) {
+		return nil // its folder has gone, too
+	}
+	return errors.Join(os.RemoveAll(path), s.Record.write())
+}
 
 // Sandbox is a network namespace that was set up for a container. What is open in it belongs to the caller, which keeps it
 // open while the container runs: the namespace and its links end with the last of them and the last process in it.

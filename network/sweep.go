@@ -64,6 +64,33 @@ func (n *Networks) finish(id string) error {
 	return errors.Join(append(errs, n.forget(id, ""))...)
 }
 
+// Forget removes the names of a container, the ID of which is given, from all networks: for when the record of its sandbox is
+// lost, since it reads all that there are.
+func (n *Networks) Forget(container string) error {
+	ids, err := n.ids()
+	errs := []error{err}
+	for _, id := range ids {
+		errs = append(errs, n.zone(id).RemoveOwner(container))
+	}
+	return errors.Join(errs...)
+}
+
+// forgetRecord removes the leases and names of the sandbox whose record was at the path, and is of no use.
+func (n *Networks) forgetRecord(record string) error {
+	ids, err := n.ids()
+	errs := []error{err}
+	for _, id := range ids {
+		all, err := n.leases(id).List()
+		errs = append(errs, err)
+		for _, l := range all {
+			if l.Record == record && !l.Alive() {
+				errs = append(errs, n.leases(id).ReleaseAll(l.ID, l.Owners[0]), n.zone(id).RemoveOwner(l.ID))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // sweepSandboxes takes down the sandboxes that dead leases tell of: their containers and monitors were killed, and nobody did
 // it for them.
 func (n *Networks) sweepSandboxes(dead []ipam.Lease) error {
@@ -86,10 +113,10 @@ func (n *Networks) sweepLinks(c *rtnl.Conn, all bool) error {
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}
-	ours := map[int]string{}
+	ours := links[:0]
 	for _, l := range links {
-		if id, ok := markedID(n.config.Tag, l.Attrs().Alias); ok {
-			ours[l.Attrs().Index] = id
+		if _, ok := markedID(n.config.Tag, l.Attrs().Alias); ok {
+			ours = append(ours, l)
 		}
 	}
 	if len(ours) == 0 {
@@ -102,9 +129,13 @@ func (n *Networks) sweepLinks(c *rtnl.Conn, all bool) error {
 		}
 	}
 	var errs []error
-	for index, id := range ours {
-		if !spared[id] {
-			errs = append(errs, c.Delete(index))
+	for _, l := range ours {
+		if id, _ := markedID(n.config.Tag, l.Attrs().Alias); spared[id] {
+			continue
+		}
+		errs = append(errs, c.Delete(l.Attrs().Index))
+		if l.Type() == "bridge" {
+			errs = append(errs, n.firewall.RemoveNetwork(l.Attrs().Name))
 		}
 	}
 	return errors.Join(errs...)

@@ -146,8 +146,8 @@ func (n *Networks) Teardown(record string) error {
 		return nil
 	}
 	if errors.Is(err, durable.ErrDamaged) {
-		// What it named is recognised as dead by its owners; the record itself is of no use.
-		return removeFile(record)
+		// The leases still say whose it was. What else it named is recognised as dead by its owners.
+		return errors.Join(n.forgetRecord(record), os.RemoveAll(record))
 	}
 	if err != nil {
 		return err

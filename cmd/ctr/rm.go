@@ -44,23 +44,26 @@ func runRm(ctx context.Context, in *lifecycle.Installation, names []string, o li
 			return in.Remove(ctx, c, o)
 		})
 	}
-	find := func(name string) (*container.Container, error) {
-		c, err := in.Containers.Find(name)
-		if err == nil || errors.Is(err, container.ErrNotFound) {
-			return c, err
-		}
-		return in.Containers.Salvage(name)
-	}
 	var present []string
 	for _, name := range names {
-		_, err := in.Containers.Find(name)
+		_, err := findToRemove(in, name)
 		if errors.Is(err, container.ErrNotFound) {
 			ui.notice("ctr: " + err.Error())
 			continue
 		}
 		present = append(present, name)
 	}
+	find := func(name string) (*container.Container, error) { return findToRemove(in, name) }
 	return sideBySide(find, present, ui, func(c *container.Container) error { return in.Remove(ctx, c, o) })
+}
+
+// findToRemove finds also a container whose record cannot be read.
+func findToRemove(in *lifecycle.Installation, name string) (*container.Container, error) {
+	c, err := in.Containers.Find(name)
+	if err == nil {
+		return c, nil
+	}
+	return in.Containers.Salvage(name)
 }
 
 // sweep takes down what killed commands and monitors have left of any container. What it cannot do is not what the user asked

@@ -90,6 +90,9 @@ func WriteJSON(path string, v any, sync Sync) error {
 // ErrDamaged if it is not a regular file, is larger than 16 MiB or does not parse. It never blocks on a FIFO.
 func ReadJSON(path string, v any) error {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) { // a link to itself, a socket
+		return fmt.Errorf("read %q: %w", path, ErrDamaged)
+	}
 	if err != nil {
 		return err
 	}

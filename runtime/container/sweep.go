@@ -98,31 +98,32 @@ func (s *Store) Abandoned(f func(Abandoned) error) error {
 }
 
 // Salvage returns the container that is meant by its name, its ID or a prefix of that, with nothing but its ID and folders, if
-// its record is there and cannot be read. It is good for Remove alone.
+// its record cannot be read, or is lost although it has run. It is good for removing it alone.
 func (s *Store) Salvage(ref string) (*Container, error) {
 	_, err := s.Find(ref)
-	if err == nil || errors.Is(err, ErrNotFound) {
-		return nil, notFound(ref)
-	}
-	if _, ok := errors.AsType[*AmbiguousError](err); ok {
+	if _, ok := errors.AsType[*AmbiguousError](err); ok || err == nil {
 		return nil, err
 	}
 	name := strings.TrimPrefix(ref, "/")
 	if id, err := os.Readlink(filepath.Join(s.names, name)); err == nil && isFullID(id) {
 		name = id
 	}
-	ids, err := s.ids()
-	if err != nil {
+	if !isHex(name) {
 		return nil, err
 	}
+	ids, listErr := s.ids()
+	if listErr != nil {
+		return nil, listErr
+	}
 	for _, id := range ids {
-		if strings.HasPrefix(id, name) {
-			c := s.open(id)
+		c := s.open(id)
+		_, ran := os.Lstat(c.RunDir)
+		if strings.HasPrefix(id, name) && (ran == nil || !errors.Is(err, ErrNotFound)) {
 			c.ID = id
 			return c, nil
 		}
 	}
-	return nil, notFound(ref)
+	return nil, err
 }
 
 // IsID tells whether the text is a full ID.

@@ -4,10 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/manager"
 	"golang.org/x/sys/unix"
+
+	"ctr/internal/durable"
 )
 
 // openHierarchies makes the cgroups module open its handle of /sys/fs/cgroup, which it keeps for good, in the mount namespace
@@ -23,8 +27,12 @@ func openHierarchies() {
 	<-done
 }
 
-// cgroup opens the container's cgroup in all hierarchies, whether it exists or not.
+// cgroup opens the container's cgroup in all hierarchies, whether it exists or not. It refuses a path that cannot be one of a
+// container: what a damaged record names must not cost other processes their lives, and an empty one names them all.
 func (r record) cgroup() (cgroups.Manager, error) {
+	if path := filepath.Clean("/" + r.Cgroup); path == "/" || strings.TrimPrefix(path, "/") != strings.TrimPrefix(r.Cgroup, "/") {
+		return nil, fmt.Errorf("open cgroup %q: %w", r.Cgroup, durable.ErrDamaged)
+	}
 	m, err := manager.New(&cgroups.Cgroup{Path: r.Cgroup, Resources: &cgroups.Resources{}})
 	if err != nil {
 		return nil, fmt.Errorf("open cgroup %q: %w", r.Cgroup, err)
@@ -69,6 +77,9 @@ func killAll(dir string) error {
 		return nil
 	}
 	for _, pid := range pids {
+		if pid <= 0 {
+			continue // of another PID namespace; kill(2) takes 0 for our own process group
+		}
 		if kill := unix.Kill(pid, unix.SIGKILL); kill != nil && !errors.Is(kill, unix.ESRCH) {
 			err = errors.Join(err, fmt.Errorf("kill process %d: %w", pid, kill))
 		}

@@ -45,7 +45,9 @@ func readRecord(stateDir, id string) (record, error) {
 	case err != nil:
 		return r, fmt.Errorf("read engine record: %w", err)
 	case r.Version > recordVersion:
-		return r, fmt.Errorf("read engine record: version %d is newer than %d", r.Version, recordVersion)
+		return r, fmt.Errorf("read engine record: %w: version %d is newer than %d", durable.ErrDamaged, r.Version, recordVersion)
+	case filepath.Base(r.Cgroup) != id:
+		return r, fmt.Errorf("read engine record: %w: cgroup %q", durable.ErrDamaged, r.Cgroup)
 	}
 	return r, nil
 }

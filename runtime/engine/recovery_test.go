@@ -3,6 +3,7 @@ package engine
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/durable"
 	"ctr/internal/proc"
 	"ctr/internal/testhost"
 )
@@ -108,5 +110,24 @@ func removeAll(t *testing.T, path string) {
 	t.Helper()
 	if err := os.RemoveAll(path); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A record that names no cgroup of a container must not be taken for one that names the root, and everything in it.
+func TestDamagedRecordKillsNobody(t *testing.T) {
+	for _, path := range []string{"", "/", ".", "/ctr/../x", "/ctr/x/"} {
+		if err := DestroyCgroup(path); !errors.Is(err, durable.ErrDamaged) {
+			t.Errorf("DestroyCgroup(%q) = %v", path, err)
+		}
+	}
+	for _, text := range []string{`{"version":1}`, `{"version":1,"cgroup":"/"}`, `{"version":1,"cgroup":"/ctr/other"}`, `{"version":99,"cgroup":"/ctr/id"}`} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "id", recordFile)
+		if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if err := Destroy(dir, "id"); !errors.Is(err, durable.ErrDamaged) {
+			t.Errorf("Destroy with the record %s = %v", text, err)
+		}
 	}
 }

@@ -63,9 +63,10 @@ func (in *Installation) lockToRemove(ctx context.Context, c *container.Container
 		switch {
 		case err == nil && record.Lingering && !dismissed:
 			dismissed = monitor.Dismiss(c) == nil
-		case err != nil && force && time.Since(begin) > lostAfter:
-			// Its monitor lives, and what it does is not to be read: its run folder was removed, or is damaged.
-			if err := engine.DestroyCgroup(in.cgroup(c.ID)); err != nil {
+		case force && time.Since(begin) > lostAfter && !record.Lingering:
+			// Its monitor lives, and nothing tells what it keeps: records were removed, or are damaged.
+			begin = time.Now()
+			if err := errors.Join(engine.DestroyCgroup(in.cgroup(c.ID)), in.Networks.Forget(c.ID)); err != nil {
 				return nil, fmt.Errorf("end container %s: %w", c.Name, err)
 			}
 		}
@@ -75,8 +76,8 @@ func (in *Installation) lockToRemove(ctx context.Context, c *container.Container
 	}
 }
 
-// lostAfter is far more than a monitor needs between its last look at its run folder and its end.
-const lostAfter = time.Second
+// lostAfter is more than a monitor needs to take down a container that was killed.
+const lostAfter = 2 * time.Second
 
 // kill ends a container at once.
 func (in *Installation) kill(ctx context.Context, c *container.Container) error {

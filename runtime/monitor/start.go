@@ -249,6 +249,7 @@ func (m *monitor) closeSandbox() error {
 		m.keeper.StopServices()
 	}
 	if m.sandbox != nil {
+		m.note("preserve record of network", m.sandbox.Preserve())
 		m.sandbox.Close()
 		m.sandbox = nil
 	}
