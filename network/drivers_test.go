@@ -42,11 +42,11 @@ func lacks(t *testing.T, args ...string) bool {
 }
 
 // lan makes a link that a network can hang on, with a silent wire behind it.
-func lan(t *testing.T) {
+func lan(t *testing.T, name string) {
 	t.Helper()
-	must(t, nil, "ip", "link", "add", "lan", "type", "veth", "peer", "name", "wire")
-	must(t, nil, "ip", "link", "set", "lan", "up")
-	must(t, nil, "ip", "link", "set", "wire", "up")
+	must(t, nil, "ip", "link", "add", name, "type", "veth", "peer", "name", name+"wire")
+	must(t, nil, "ip", "link", "set", name, "up")
+	must(t, nil, "ip", "link", "set", name+"wire", "up")
 }
 
 // driverSpec is a network of a driver below a parent.
@@ -68,12 +68,14 @@ func driverSpec(driver, mode, parent string) network.Spec {
 func TestDriverModes(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
-		lan(t)
+		// One for each, as a link is the parent of one kind at a time.
+		lan(t, "macvlan")
+		lan(t, "ipvlan")
 		n := open(t, h.Root, h.RunRoot)
-		without := lacks(t, "link", "lan", "type", "ipvlan")
+		without := lacks(t, "link", "ipvlan", "type", "ipvlan")
 		for _, c := range driverCases {
 			t.Run(c.driver+c.mode, func(t *testing.T) {
-				create(t, n, driverSpec(c.driver, c.mode, "lan"))
+				create(t, n, driverSpec(c.driver, c.mode, c.driver))
 				defer func() {
 					if err := n.Remove(context.Background(), "net"); err != nil {
 						t.Error(err)
@@ -101,7 +103,7 @@ func TestDriverModes(t *testing.T) {
 func TestPassthru(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
-		lan(t)
+		lan(t, "lan")
 		n := open(t, h.Root, h.RunRoot)
 		create(t, n, driverSpec("macvlan", "passthru", "lan"))
 		a := setup(t, n, container(t, h.RunRoot, "a", "net"))
@@ -120,7 +122,7 @@ func TestPassthru(t *testing.T) {
 func TestVLANParent(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
-		lan(t)
+		lan(t, "lan")
 		n := open(t, h.Root, h.RunRoot)
 		if lacks(t, "link", "lan", "type", "vlan", "id", "9") {
 			s := driverSpec("macvlan", "", "lan.20")

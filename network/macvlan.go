@@ -158,7 +158,7 @@ func (macvlan) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Han
 // may have hundreds to go. Nobody else has an address that we lease; a parent may well be in use for something else.
 const (
 	buryAddress = 10 * time.Second
-	buryLink    = time.Second
+	buryLink    = 3 * time.Second
 )
 
 // untilBuried repeats what fails because something is in use, which a container that has just ended may have had. A worker of
