@@ -194,7 +194,7 @@ func (n *Networks) reattach(c *rtnl.Conn, s Spec, d device) error {
 		}
 		mac, err := net.ParseMAC(u.Endpoint.MAC)
 		if err != nil {
-			return err
+			continue // its record was read before its MAC was chosen: it is being set up, on the bridge that is there by now
 		}
 		if port.Master != d.index {
 			if err := c.SetMaster(port.Index, d.index); err != nil {
