@@ -20,7 +20,7 @@ goflags   = -buildvcs=false -trimpath -modfile=$(modfile) -tags $(tags)
 ldflags   = -s -w -linkmode external -extldflags "-static" -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := build
-.PHONY: build unit test test-docker race fuzz golden lint fmt check demo bench images install uninstall completion clean help print-goflags
+.PHONY: build unit test test-docker race fuzz golden lint fmt check demo bench images install uninstall completion manual clean help print-goflags
 
 build: ## build bin/ctr, one static binary
 	@hack/setup build
@@ -83,22 +83,29 @@ bench: ## compare ctr with runc and the peers that are installed (as root; PEERS
 images: ## build the test images that are missing in the cache
 	@hack/images/build busybox toolbox db >/dev/null
 
-install: build completion ## install ctr, its shell completion and its systemd unit below PREFIX (/usr/local)
+install: build completion manual ## install ctr, its manual pages, its shell completion and its systemd unit below PREFIX (/usr/local)
 	install -D -m 0755 bin/ctr $(DESTDIR)$(PREFIX)/bin/ctr
 	install -D -m 0644 bin/completion/ctr.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ctr
 	install -D -m 0644 bin/completion/ctr.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ctr
 	install -D -m 0644 bin/completion/ctr.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ctr.fish
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 0644 bin/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	sed 's|@PREFIX@|$(PREFIX)|' hack/systemd/ctr-restore.service >bin/ctr-restore.service
 	install -D -m 0644 bin/ctr-restore.service $(DESTDIR)$(PREFIX)/lib/systemd/system/ctr-restore.service
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/ctr $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ctr \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ctr $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ctr.fish \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system/ctr-restore.service
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/ctr-restore.service $(DESTDIR)$(PREFIX)/share/man/man1/ctr.1 \
+		$(DESTDIR)$(PREFIX)/share/man/man1/ctr-*.1
 
 completion: build ## write the shell completion to bin/completion
 	mkdir -p bin/completion
 	for shell in bash zsh fish; do bin/ctr completion $$shell >bin/completion/ctr.$$shell || exit 1; done
+
+manual: build ## write the manual pages to bin/man
+	rm -rf bin/man
+	bin/ctr __man bin/man
 
 clean: ## remove bin
 	rm -rf bin

@@ -198,7 +198,7 @@ func (a *app) commands() []*cli.Command {
 	)
 	all := []*cli.Command{
 		run, create, start, stop, restart, kill, pause, unpause, rm, rename, exec, attach, ps, logs, wait, port, cp, diff, export, commit, top, stats, events, update,
-		a.inspectCommand(), pull, images, rmi, load, importImage, save, tag, info, a.versionCommand(), a.dnsCommand(), a.completionCommand(), a.completeCommand(),
+		a.inspectCommand(), pull, images, rmi, load, importImage, save, tag, info, a.versionCommand(), a.dnsCommand(), a.completionCommand(), a.completeCommand(), a.manCommand(),
 		management("container", "Manage containers", run, create, start, stop, restart, kill, pause, unpause, renamed(rm, "rm", "remove"), rename,
 			exec, attach, renamed(ps, "ls", "list", "ps"), logs, wait, port, cp, diff, export, commit, top, stats, update, a.inspectOf("container"), a.containerPruneCommand()),
 		management("image", "Manage images", pull, renamed(images, "ls", "list"), renamed(rmi, "rm", "remove"), load, importImage, save, tag,

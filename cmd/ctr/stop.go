@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -53,6 +54,9 @@ func (a *app) restartCommand() *cli.Command {
 		Name: "restart", Usage: "Restart one or more containers", ArgsUsage: "CONTAINER [CONTAINER...]",
 		Description: "ctr restart web", Flags: stopFlags(),
 		Action: a.stopping(func(ctx context.Context, in *lifecycle.Installation, c *container.Container, o lifecycle.StopOptions) error {
+			if c.AutoRemove && c.State().Active() {
+				return fmt.Errorf("cannot restart container %s: it is removed when it stops (--rm)", c.Name)
+			}
 			if err := in.Stop(ctx, c, o); err != nil {
 				return err
 			}
