@@ -20,7 +20,7 @@ goflags   = -buildvcs=false -trimpath -modfile=$(modfile) -tags $(tags)
 ldflags   = -s -w -linkmode external -extldflags "-static" -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := build
-.PHONY: build unit test test-docker race fuzz golden lint fmt check demo bench images install uninstall completion manual clean help print-goflags
+.PHONY: build unit test test-docker race faults fuzz golden lint fmt check demo bench images install uninstall completion manual clean help print-goflags
 
 build: ## build bin/ctr, one static binary
 	@hack/setup build
@@ -51,6 +51,11 @@ test-vm: ## run the tests in a virtual machine with the distribution's kernel (a
 race: ## run the tests under the race detector (as root)
 	@hack/setup build test
 	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -race -count=1 -timeout 15m $$($(GO) list $(goflags) ./... | grep -v /cmd/)
+
+faults: ## kill and damage ctr at every point that the tests know (as root; minutes)
+	@hack/setup build test
+	@$(MAKE) --no-print-directory build images
+	CTR_FAULTS=all CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -timeout 60m -run '^TestB[0-9]' ./cmd/ctr
 
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@hack/fuzz "$(GO)" "$(goflags)" $(FUZZTIME)
