@@ -69,6 +69,7 @@ func (a *app) infoCommand() *cli.Command {
 // runInfo tells what there is, and what is missing.
 func runInfo(_ context.Context, in *lifecycle.Installation, text string, ui *ui) error {
 	i := hostInfo()
+	i.Features = append(i.Features, networkFeatures(in)...)
 	i.RootDir, i.RunRoot = in.Roots.Data, in.Roots.Run
 	all, broken := in.Containers.List()
 	for _, err := range broken {
@@ -141,7 +142,17 @@ func features() []feature {
 		{"user namespaces", exists("/proc/self/ns/user"), "--userns"},
 		{"time namespaces", exists("/proc/self/ns/time"), ""},
 		{"IPv6", exists("/proc/net/if_inet6"), "--ipv6"},
+		{"seccomp", exists("/proc/sys/kernel/seccomp/actions_avail"), "the default seccomp profile, CONFIG_SECCOMP_FILTER"},
 	}
+}
+
+// networkFeatures asks the kernel, which loads a module for the asking where it has one.
+func networkFeatures(in *lifecycle.Installation) []feature {
+	var all []feature
+	for _, f := range in.Networks.Features() {
+		all = append(all, feature{f.Name, f.Found, f.Needs})
+	}
+	return all
 }
 
 // controller tells whether cgroups can limit something, in either version.

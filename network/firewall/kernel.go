@@ -69,3 +69,13 @@ func parts() []part {
 		{"sets of concatenated ranges (Linux 5.6)", "CONFIG_NF_TABLES", sets},
 	}
 }
+
+// Supported returns nil if the kernel has all that the rules need, else an error that says what is missing and wraps
+// ErrUnsupported.
+func (f *Firewall) Supported() error {
+	err := f.explain(ErrUnsupported)
+	if err == ErrUnsupported { //nolint:errorlint // What explain returns as it is when no part is missing.
+		return nil
+	}
+	return err
+}
