@@ -22,7 +22,8 @@
 //
 // An flock(2) of containers/<id> is the right to change a container. Whoever starts one passes it to the monitor, which holds
 // it until the container's end; `rm` and `start` take it when nobody does. It is never held on more than one container.
-// An flock of the run folder is the right to change a container that runs: see packages network and lifecycle.
+// An flock of containers/<id>/change is the right to change the spec: who needs both takes it first. That of the run folder is
+// the right to change the sandbox of a container that runs: see packages network and lifecycle.
 //
 // The package starts and ends no process.
 package container

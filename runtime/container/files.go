@@ -10,6 +10,7 @@ const (
 	sandboxFile = "sandbox.json"
 	attachFile  = "attach.sock"
 	stopFile    = "stop"
+	changeFile  = "change"
 	healthFile  = "health.json"
 	upperDir    = "upper"
 	workDir     = "work"

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"ctr/internal/durable"
 )
 
 // Lock is the right to change a container. It lasts until Close, and until the end of every process that was given the file.
@@ -76,4 +79,23 @@ func (c *Container) Lock(ctx context.Context) (*Lock, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("container %s: %w: %w", c.ShortID(), ErrBusy, context.Cause(ctx))
 	}
+}
+
+// LockChanges takes the right to read the spec, change it and save it, also while the container runs: two commands that do so
+// at once would undo each other's change. It comes before every other lock.
+func (c *Container) LockChanges() (unlock func(), err error) {
+	path := filepath.Join(c.Dir, changeFile)
+	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, notFound(c.Name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock changes of container: %w", err)
+	}
+	f.Close()
+	unlock, err = durable.Lock(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, notFound(c.Name)
+	}
+	return unlock, err
 }

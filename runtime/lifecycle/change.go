@@ -6,17 +6,21 @@ import (
 	"fmt"
 	"os"
 
-	"ctr/internal/durable"
 	"ctr/network"
 	"ctr/runtime/container"
 	"ctr/runtime/keep"
 )
 
 // change has f change the spec of a container, and its sandbox, if it has one: live is nil if not. The spec is read anew
-// before, and saved afterwards unless f fails. A container that does not run is locked. One that does is locked by its monitor
-// for as long as it lives; the lock of its run folder, which network.Edit and the sandbox's teardown take, is that of changes
-// while it does.
+// before, and saved afterwards unless f fails, under the lock of changes. A container that does not run is locked besides. One
+// that does is locked by its monitor for as long as it lives; the lock of its run folder, which network.Edit and the sandbox's
+// teardown take, is that of its sandbox.
 func (in *Installation) change(ctx context.Context, c *container.Container, f func(live *network.Live) error) error {
+	unlock, err := c.LockChanges()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	for {
@@ -67,19 +71,10 @@ func (in *Installation) changeLive(c *container.Container, f func(live *network.
 	if !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	// It has no sandbox of its own, or none now.
-	unlock, err := durable.Lock(c.RunDir)
-	if errors.Is(err, os.ErrNotExist) {
+	if state := c.State(); !state.Running() && state.Status != container.Restarting {
 		return errGone
 	}
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if _, err := os.Lstat(c.SandboxPath()); err == nil {
-		return errGone // it has one again
-	}
-	return in.changeSpec(c, nil, f)
+	return in.changeSpec(c, nil, f) // it has no sandbox of its own, or none between two runs
 }
 
 // changeSpec has f change the spec, as it is now, and saves it.

@@ -5,8 +5,8 @@
 // operations on those act on the processes and leave the records to the monitor. Where the lock of a container with a run
 // folder is free, its monitor was killed: the operation first takes over what that has left (see recovery.go).
 //
-// What may change while a container runs (its name, its networks, its published ports: see change.go) is changed under the lock
-// of its run folder, and the record is saved last. The monitor reads the record again when a run has ended.
+// What may change while a container runs (its name, its networks, its published ports: see change.go) is changed under a lock of
+// its own and that of its run folder, and the record is saved last. The monitor reads the record again when a run has ended.
 package lifecycle
 
 import (
