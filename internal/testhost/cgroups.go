@@ -14,7 +14,7 @@ import (
 
 // Tag is the mark of this host's installation in names that are the machine's: its cgroups are ctr-<tag>/<container ID>.
 func (h *Host) Tag() string {
-	sum := sha256.Sum256([]byte(h.Root + h.RunRoot))
+	sum := sha256.Sum256([]byte(h.Root + "\x00" + h.RunRoot))
 	return hex.EncodeToString(sum[:4])
 }
 
