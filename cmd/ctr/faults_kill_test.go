@@ -65,8 +65,10 @@ func (v *victims) eachPoint(call string, try func(inject []string) (unharmed boo
 
 // tracer is strace, made to do something to each thread's n-th call. -D: the command stays our child.
 func tracer(call, what string, n int) []string {
-	return []string{"strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call,
-		"-e", fmt.Sprintf("inject=%s:%s:when=%d", call, what, n)}
+	return []string{
+		"strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call,
+		"-e", fmt.Sprintf("inject=%s:%s:when=%d", call, what, n),
+	}
 }
 
 // T-B2: wherever a command that ends or uses a container is killed, the next commands find their way.

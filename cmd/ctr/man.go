@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -37,7 +38,7 @@ type manual struct{ dir string }
 
 // write writes the page of a command, and those of the commands below it.
 func (m manual) write(above []string, c *cli.Command) error {
-	words := append(above[:len(above):len(above)], c.Name)
+	words := append(slices.Clip(above), c.Name)
 	name := strings.Join(words, "-")
 	if err := os.WriteFile(filepath.Join(m.dir, name+".1"), []byte(manPage(words, c)), 0o644); err != nil {
 		return fmt.Errorf("write manual: %w", err)

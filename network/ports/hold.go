@@ -120,6 +120,7 @@ func bind(protocol Protocol, at netip.AddrPort) (f *os.File, port uint16, err er
 	}
 	option := wantReuse
 	switch protocol {
+	case TCP:
 	case UDP:
 		kind, option = unix.SOCK_DGRAM, wantLocalAddress
 	case SCTP:

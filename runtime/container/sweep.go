@@ -51,7 +51,7 @@ func (s *Store) sweepNames() error {
 func (s *Store) sweepUnfinished(c *Container) error {
 	lock, err := c.TryLock()
 	if err != nil {
-		return nil //nolint:nilerr // its creator lives, or has just removed it
+		return nil // its creator lives, or has just removed it
 	}
 	defer lock.Close()
 	if _, err := os.Lstat(filepath.Join(c.Dir, specFile)); !errors.Is(err, os.ErrNotExist) {

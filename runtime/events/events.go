@@ -141,7 +141,7 @@ func (j *Journal) rotate() error {
 	path := filepath.Join(j.dir, currentFile)
 	f, err := os.Open(path)
 	if err != nil {
-		return nil //nolint:nilerr // somebody else has just done it
+		return nil // somebody else has just done it
 	}
 	defer f.Close()
 	info, same, err := lockFile(f, path, unix.LOCK_EX)

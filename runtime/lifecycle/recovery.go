@@ -28,10 +28,10 @@ func (in *Installation) takeOver(a container.Abandoned) error {
 		}
 		return in.takeDown(a.Container)
 	}
-	if a.Err != nil {
-		return nil // it cannot be read, and waits for the user to remove it
+	if a.Err == nil {
+		return in.recoverFully(a.Container)
 	}
-	return in.recoverFully(a.Container)
+	return nil // it cannot be read, and waits for the user to remove it
 }
 
 // recoverFully does what recover does, and what the killed monitor would have done after it: a --rm container that has ended

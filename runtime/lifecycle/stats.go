@@ -48,7 +48,7 @@ func (in *Installation) Usage(_ context.Context, c *container.Container) (Usage,
 	}
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err == nil {
-		if total := uint64(info.Totalram) * uint64(info.Unit); u.MemoryLimit == 0 || u.MemoryLimit > total {
+		if total := info.Totalram * uint64(info.Unit); u.MemoryLimit == 0 || u.MemoryLimit > total {
 			u.MemoryLimit = total
 		}
 	}

@@ -41,8 +41,13 @@ func OpenJournal(socket string, o JournalOptions) (*Journal, error) {
 	short := o.ID[:min(12, len(o.ID))]
 	for stream, priority := range journalPriorities {
 		for _, field := range [][2]string{
-			{"PRIORITY", priority}, {"CONTAINER_ID", short}, {"CONTAINER_ID_FULL", o.ID}, {"CONTAINER_NAME", o.Name},
-			{"CONTAINER_TAG", short}, {"SYSLOG_IDENTIFIER", short}, {"IMAGE_NAME", o.Image},
+			{"PRIORITY", priority},
+			{"CONTAINER_ID", short},
+			{"CONTAINER_ID_FULL", o.ID},
+			{"CONTAINER_NAME", o.Name},
+			{"CONTAINER_TAG", short},
+			{"SYSLOG_IDENTIFIER", short},
+			{"IMAGE_NAME", o.Image},
 		} {
 			j.fields[stream] = append(j.fields[stream], field[0]+"="+field[1]+"\n"...)
 		}

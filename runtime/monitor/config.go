@@ -49,6 +49,7 @@ func (m *monitor) engineConfig(ctx context.Context, root string) (engine.Config,
 	cfg.Mounts = slices.Clone(c.Mounts)
 	for i, mount := range cfg.Mounts {
 		switch mount.Type {
+		case container.MountTmpfs:
 		case container.MountBind:
 			if err := checkBind(mount); err != nil {
 				return engine.Config{}, err

@@ -104,7 +104,7 @@ func arguments(dir string) (string, error) {
 	buf := make([]byte, maxArgs)
 	n, err := f.Read(buf)
 	if n == 0 {
-		return "", nil //nolint:nilerr // io.EOF: it has none
+		return "", nil // io.EOF: it has none
 	}
 	return printable(strings.TrimRight(string(buf[:n]), "\x00")), err
 }
