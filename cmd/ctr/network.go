@@ -140,11 +140,9 @@ func (a *app) networkRmCommand() *cli.Command {
 func runNetworkRm(ctx context.Context, in *lifecycle.Installation, names []string, force bool, ui *ui) error {
 	defer sweep(in, ui)
 	return each(ui, names, func(name string) error {
-		n, err := in.Networks.Find(name)
-		if err == nil {
-			err = in.Networks.Remove(ctx, n.ID)
-		}
-		if err == nil {
+		n, found := in.Networks.Find(name)
+		err := in.Networks.Remove(ctx, name) // a damaged one too, which cannot be found
+		if err == nil && found == nil {
 			in.NotifyOf(events.Network, "destroy", n.ID, "name", n.Name, "type", n.Driver)
 		}
 		if force && errors.Is(err, network.ErrNotFound) {

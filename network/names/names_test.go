@@ -207,6 +207,12 @@ func TestRemove(t *testing.T) {
 			t.Errorf("left: %q", got)
 		}
 	}
+	// What Add leaves when it is killed before the entry.
+	must(t, os.Mkdir(filepath.Join(z.Dir, "db"), 0o700))
+	must(t, z.Remove("db", v4, "one"))
+	if got := files(t, z); len(got) != 0 {
+		t.Errorf("an empty folder is left: %q", got)
+	}
 	for _, name := range []string{"db", "web", "x.y"} {
 		must(t, z.Add(name, v4, self("one")))
 		must(t, z.Add(name, v4b, self("two")))

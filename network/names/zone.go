@@ -177,7 +177,10 @@ func drop(dir int, folder, file, id string) error {
 	path := folder + "/" + file
 	var text [maxEntry]byte
 	n, err := unix.Readlinkat(dir, path, text[:])
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+	if errors.Is(err, unix.ENOENT) {
+		return removeIfEmpty(dir, folder) // whoever made the folder may have been killed before the entry
+	}
+	if errors.Is(err, unix.ENOTDIR) {
 		return nil
 	}
 	if err != nil {
