@@ -7,11 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"sync/atomic"
-
-	"golang.org/x/sys/unix"
 
 	"ctr/internal/durable"
 	"ctr/internal/proc"
@@ -29,8 +25,8 @@ type Leases struct {
 	Dir string // exists while the network does
 }
 
-// temporary numbers the names under which links wait to be renamed over others.
-var temporary atomic.Uint64
+// turns counts the searches of this process.
+var turns atomic.Uint64
 
 // Take takes the address that the lease names. It returns the dead lease that it replaced, if there was one, and ErrInUse if
 // the address is taken.
@@ -66,7 +62,7 @@ func (l Leases) TakeLowest(r Range, lease Lease) (a netip.Addr, dead []Lease, er
 		taken[a] = true
 	}
 	// The starting point wanders, so that every lease is looked at now and then.
-	start := int(temporary.Add(1)) + os.Getpid()
+	start := int(turns.Add(1)) + os.Getpid()
 	for i := range min(probed, len(names)) {
 		a := names[(start*probed+i)%len(names)]
 		if old, err := l.reclaim(a); err == nil {
@@ -137,6 +133,7 @@ func (l Leases) reclaim(a netip.Addr) (*Lease, error) {
 	case err == nil && old.Alive():
 		return nil, ErrInUse
 	}
+	_ = os.Remove(l.waiting(a)) // its owner may have been killed while it wrote
 	if err := os.Remove(l.path(a)); err != nil {
 		return nil, err
 	}
@@ -187,7 +184,11 @@ func (l Leases) Rename(a netip.Addr, id, name string) error {
 // replace writes a lease in the place of the one that its live owner has.
 func (l Leases) replace(lease Lease) error {
 	a := lease.Address
-	tmp := filepath.Join(l.Dir, "."+strconv.Itoa(os.Getpid())+"-"+strconv.FormatUint(temporary.Add(1), 10))
+	tmp := l.waiting(a)
+	// Who was killed before the rename has left one. The owners of one lease do not write at the same time.
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("write lease of %s: %w", a, err)
+	}
 	if err := os.Symlink(lease.text(), tmp); err != nil {
 		return fmt.Errorf("write lease of %s: %w", a, err)
 	}
@@ -217,8 +218,10 @@ func (l Leases) Release(a netip.Addr, id string, owner proc.ID) error {
 	if err != nil || !lease.of(id, owner) {
 		return nil
 	}
-	if err := os.Remove(l.path(a)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("release %s: %w", a, err)
+	for _, path := range []string{l.waiting(a), l.path(a)} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("release %s: %w", a, err)
+		}
 	}
 	return nil
 }
@@ -272,23 +275,12 @@ func (l Leases) names() ([]netip.Addr, error) {
 	for _, name := range entries {
 		if a, err := netip.ParseAddr(name); err == nil {
 			addrs = append(addrs, a)
-		} else {
-			l.sweepTemporary(name)
 		}
 	}
 	return addrs, nil
 }
 
-// sweepTemporary removes a link that waits to be renamed for ever, since its maker was killed.
-func (l Leases) sweepTemporary(name string) {
-	maker, _, _ := strings.Cut(strings.TrimPrefix(name, "."), "-")
-	pid, err := strconv.Atoi(maker)
-	if !strings.HasPrefix(name, ".") || err != nil || pid <= 0 {
-		return
-	}
-	if err := unix.Kill(pid, 0); errors.Is(err, unix.ESRCH) {
-		os.Remove(filepath.Join(l.Dir, name))
-	}
-}
+// waiting is the name under which a link waits to be renamed over the lease.
+func (l Leases) waiting(a netip.Addr) string { return filepath.Join(l.Dir, "."+a.String()) }
 
 func (l Leases) path(a netip.Addr) string { return filepath.Join(l.Dir, a.String()) }
