@@ -48,7 +48,8 @@ func (in *Installation) lockToRemove(ctx context.Context, c *container.Container
 	for {
 		state := c.State()
 		switch {
-		case state.Active() && force:
+		case force && state.PID == 0 && state.Status != container.Restarting: // none, or one that is being taken down
+		case force:
 			if err := in.kill(ctx, c); err != nil {
 				return nil, err
 			}
