@@ -153,18 +153,19 @@ func TestSweep(t *testing.T) {
 
 func TestRename(t *testing.T) {
 	s := newStore(t)
-	a, b := create(t, s, "a1"), create(t, s, "b1")
+	// No names that an ID could begin with.
+	a, b := create(t, s, "anna"), create(t, s, "bert")
 	var conflict *ConflictError
-	if err := s.Rename(a, "b1"); !errors.As(err, &conflict) || conflict.Holder != b.ID {
+	if err := s.Rename(a, "bert"); !errors.As(err, &conflict) || conflict.Holder != b.ID {
 		t.Errorf("Rename to a taken name = %v", err)
 	}
-	if err := s.Rename(a, "c1"); err != nil {
+	if err := s.Rename(a, "carl"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Find("a1"); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Find("anna"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("old name: %v", err)
 	}
-	if got, err := s.Find("c1"); err != nil || got.ID != a.ID {
+	if got, err := s.Find("carl"); err != nil || got.ID != a.ID {
 		t.Errorf("new name: %v, %v", got, err)
 	}
 	if err := s.Rename(a, "-x"); !errors.Is(err, ErrInvalidName) {
