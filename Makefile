@@ -20,7 +20,7 @@ goflags   = -buildvcs=false -trimpath -modfile=$(modfile) -tags $(tags)
 ldflags   = -s -w -linkmode external -extldflags "-static" -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := build
-.PHONY: build unit test test-docker race faults fuzz golden lint fmt check demo bench images install uninstall completion manual clean help print-goflags
+.PHONY: build unit test test-neighbours race faults fuzz golden lint fmt check demo bench images install uninstall completion manual clean help print-goflags
 
 build: ## build bin/ctr, one static binary
 	@hack/setup build
@@ -34,13 +34,15 @@ unit: ## run the tests that need neither root nor images
 test: ## run every test (as root)
 	@[ "$$(id -u)" -eq 0 ] || { echo 'The tests make namespaces, links and mounts of their own, which takes root: sudo make test' >&2; exit 1; }
 	@hack/setup build test
+	@hack/neighbours/build firewalld ufw >/dev/null || echo 'make test: the tests beside the real ufw and firewalld are skipped' >&2
 	@$(MAKE) --no-print-directory build images
 	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -timeout 15m ./...
 
-test-docker: ## run the test beside a Docker engine, which it installs (as root)
-	@hack/setup build test docker
+test-neighbours: ## run the tests beside a Docker engine, ufw and firewalld, which it gets but does not install (as root)
+	@hack/setup build test
+	@hack/neighbours/build docker.io firewalld ufw >/dev/null
 	@$(MAKE) --no-print-directory build images
-	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -run TestScripts/beside_docker -v ./cmd/ctr
+	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -run TestScripts/beside -v ./cmd/ctr
 
 test-vm: ## run the tests in a virtual machine with the distribution's kernel (as root; PKG=./network RUN=TestDriver VERBOSE=1)
 	@[ "$$(id -u)" -eq 0 ] || { echo 'The virtual machine sees the files of this one, which takes root: sudo make test-vm' >&2; exit 1; }
@@ -119,4 +121,4 @@ print-goflags:
 	@echo '$(goflags)'
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  %-16s %s\n", $$1, $$2 }'

@@ -18,6 +18,7 @@ const patience = 30 * time.Second
 
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"ask":         cmdAsk,
+	"beside":      cmdBeside,
 	"census":      cmdCensus,
 	"dnsupstream": cmdDNSUpstream,
 	"exits":       cmdExits,

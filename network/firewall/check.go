@@ -158,42 +158,68 @@ func (s *session) shut(g gate, bridge string) Finding {
 	if !f.Cure {
 		f.Text += ", and belongs to a running program, which alone may change it"
 	}
-	if g.base.Table.Name == "firewalld" {
+	switch {
+	case g.base.Table.Name == "firewalld":
 		f.Text += fmt.Sprintf("; to have firewalld itself let it pass: firewall-cmd --permanent --zone=trusted --add-interface=%s && firewall-cmd --reload", bridge)
+	case g.ufw:
+		f.Text += fmt.Sprintf("; to have ufw itself let it pass: ufw route allow in on %s && ufw route allow out on %[1]s", bridge)
 	}
 	return f
 }
 
 // trusts tells whether the owner of a gate has been told to let a bridge pass: firewalld, by putting it into the zone
-// "trusted". What a connection or a published port brings in, firewalld accepts anyway.
+// "trusted" (what a connection or a published port brings in, it accepts anyway), ufw by a route rule for each direction.
 func (s *session) trusts(g gate, bridge string) bool {
 	chains, err := s.foreignChains()
 	if err != nil {
 		return false
 	}
-	return slices.ContainsFunc(chains, func(c *nftables.Chain) bool {
+	var in, out bool
+	for _, c := range chains {
 		if c.Table.Name != g.base.Table.Name || c.Table.Family != g.base.Table.Family {
-			return false
+			continue
 		}
 		rules, err := s.nft.GetRules(c.Table, c)
-		return err == nil && slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return welcomes(r, bridge) })
-	})
-}
-
-// welcomes tells whether a rule is `iifname BRIDGE goto ..._trusted`.
-func welcomes(r *nftables.Rule, bridge string) bool {
-	var in, here, trusted bool
-	for _, e := range r.Exprs {
-		switch e := e.(type) {
-		case *expr.Meta:
-			in = in || e.Key == expr.MetaKeyIIFNAME
-		case *expr.Cmp:
-			here = here || string(bytes.TrimRight(e.Data, "\x00")) == bridge
-		case *expr.Verdict:
-			trusted = strings.HasSuffix(e.Chain, "_trusted")
+		if err != nil {
+			continue // gone since
+		}
+		for _, r := range rules {
+			switch direction, zone := welcomes(r, bridge); {
+			case zone:
+				return true
+			case !g.ufw || c == g.base:
+			case direction == expr.MetaKeyIIFNAME:
+				in = true
+			case direction == expr.MetaKeyOIFNAME:
+				out = true
+			}
 		}
 	}
-	return in && here && trusted
+	return in && out
+}
+
+// welcomes tells whether a rule is `iifname BRIDGE accept` or `oifname BRIDGE accept`, and by which, or zone: `iifname BRIDGE
+// goto ..._trusted`.
+func welcomes(r *nftables.Rule, bridge string) (direction expr.MetaKey, zone bool) {
+	var here bool
+	for _, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Counter:
+		case *expr.Meta:
+			direction = e.Key
+		case *expr.Cmp:
+			here = string(bytes.TrimRight(e.Data, "\x00")) == bridge
+		case *expr.Verdict:
+			zone = here && direction == expr.MetaKeyIIFNAME && strings.HasSuffix(e.Chain, "_trusted")
+			here = here && (zone || e.Kind == expr.VerdictAccept)
+		default:
+			return 0, false
+		}
+	}
+	if !here {
+		return 0, false
+	}
+	return direction, zone
 }
 
 // owned tells whether a table belongs to a running program, which the kernel lets nobody else change (NFT_TABLE_F_OWNER).

@@ -24,6 +24,7 @@ type gate struct {
 	base *nftables.Chain
 	at   *nftables.Chain // where a mark belongs: the base chain, or the chain that Docker keeps for its user
 	have []*nftables.Rule
+	ufw  bool // ufw made it
 }
 
 // chainDockerUser is what Docker's rules pass first and Docker never flushes.
@@ -81,7 +82,7 @@ func (s *session) gates() ([]gate, error) {
 		if !shut(c, rules) {
 			continue
 		}
-		g := gate{base: c, at: c, have: rules}
+		g := gate{base: c, at: c, have: rules, ufw: slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return jumpsTo(r, "ufw") })}
 		user := slices.IndexFunc(chains, func(u *nftables.Chain) bool {
 			return u.Table.Family == c.Table.Family && u.Table.Name == c.Table.Name && u.Name == chainDockerUser
 		})
@@ -152,10 +153,11 @@ func endsShut(rules []*nftables.Rule) bool {
 	return false
 }
 
+// jumpsTo tells whether a rule jumps to a chain whose name begins so.
 func jumpsTo(r *nftables.Rule, chain string) bool {
 	return slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
 		v, ok := e.(*expr.Verdict)
-		return ok && v.Kind == expr.VerdictJump && v.Chain == chain
+		return ok && v.Kind == expr.VerdictJump && strings.HasPrefix(v.Chain, chain)
 	})
 }
 
