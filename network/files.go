@@ -38,23 +38,20 @@ func (r *ResolverSpec) refuseItself() (warnings []string) {
 
 // source returns what the container's resolv.conf is made of, for a container with a resolver.
 func (b *building) source() resolvconf.Source {
-	return b.sourceOf(b.Record.Spec, b.resolvConf())
+	return sourceOf(b.resolver(), b.resolvConf())
 }
 
 // sourceOf returns what a container's resolv.conf is made of. A file that cannot be read is as good as an empty one.
-func (n *Networks) sourceOf(s SandboxSpec, path string) resolvconf.Source {
+func sourceOf(r ResolverSpec, path string) resolvconf.Source {
 	text, _ := readBounded(path)
-	return resolvconf.Source{
-		Path: path, Host: resolvconf.Parse(text),
-		Servers: s.Resolver.Servers, Search: s.Resolver.Search, Options: s.Resolver.Options,
-	}
+	return resolvconf.Source{Path: path, Host: resolvconf.Parse(text), Servers: r.Servers, Search: r.Search, Options: r.Options}
 }
 
 // directSource is sourceOf for a container that asks the host's servers itself.
-func (n *Networks) directSource(s SandboxSpec) resolvconf.Source {
-	src := n.sourceOf(s, n.resolvConf())
+func (n *Networks) directSource(r ResolverSpec) resolvconf.Source {
+	src := sourceOf(r, n.resolvConf())
 	if src.Host.UsesStub() {
-		if behind := n.sourceOf(s, behindStub); len(behind.Host.Servers) > 0 {
+		if behind := sourceOf(r, behindStub); len(behind.Host.Servers) > 0 {
 			return behind
 		}
 	}
@@ -125,7 +122,7 @@ func (b *building) files() (resolvConf, hosts []byte, err error) {
 	}
 	conf := b.source().Resolver
 	if !b.asks {
-		src := b.directSource(spec)
+		src := b.directSource(spec.Resolver)
 		conf = func() []byte { return src.Direct(ipv6) }
 	}
 	// lo has ::1 in every container, if the kernel has IPv6 at all.
@@ -143,7 +140,7 @@ func (n *Networks) HostFiles(s SandboxSpec) error {
 		return fmt.Errorf("copy resolv.conf: %w", err)
 	}
 	if r := s.Resolver; len(r.Servers)+len(r.Search)+len(r.Options) > 0 {
-		conf = n.sourceOf(s, n.resolvConf()).Copy()
+		conf = sourceOf(r, n.resolvConf()).Copy()
 	}
 	hosts, err := readBounded(filepath.Join(n.config.Etc, HostsFile))
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ctr/network/resolvconf"
 )
 
 // The options of a network: Docker's keys, and ours without a prefix.
@@ -21,6 +23,8 @@ const (
 	OptMacvlanMode = "macvlan_mode" // bridge (the default), private, vepa, passthru
 	OptIPvlanMode  = "ipvlan_mode"  // l2 (the default), l3, l3s
 	OptDNSTTL      = "dns.ttl"      // seconds that answers about containers may be kept
+	OptDNSServers  = "dns.servers"  // addresses, with commas between: as --dns for each container without its own
+	OptDNSSearch   = "dns.search"   // domains, with commas between: as --dns-search
 )
 
 // defaultTTL is how long an answer about a container may be kept, in seconds. Docker's 600 makes clients that cache talk to
@@ -37,6 +41,8 @@ type options struct {
 	parent       string
 	mode         string
 	ttl          uint32
+	servers      []netip.Addr
+	search       []string
 }
 
 // options reads the options of a network. A key that looks like Docker's or like one of ours and is none of those above is
@@ -69,6 +75,10 @@ func (s Spec) options() (o options, err error) {
 				err = errors.New("want a number of seconds")
 			}
 			o.ttl = uint32(n)
+		case OptDNSServers:
+			o.servers, err = parseServers(value)
+		case OptDNSSearch:
+			o.search, err = parseSearch(value)
 		default:
 			if strings.HasPrefix(key, "com.docker.network.") || strings.HasPrefix(key, "dns.") {
 				return o, fmt.Errorf("%w: network option %q is %w", ErrInvalid, key, ErrUnsupported)
@@ -88,6 +98,35 @@ func parseDisabled(s string) (bool, error) {
 		err = errors.New("want true or false")
 	}
 	return !b, err
+}
+
+// parseServers reads the name servers of a network's containers.
+func parseServers(s string) ([]netip.Addr, error) {
+	var all []netip.Addr
+	for word := range strings.SplitSeq(s, ",") {
+		a, err := netip.ParseAddr(strings.TrimSpace(word))
+		switch a = a.Unmap(); {
+		case err != nil:
+			return nil, errors.New("want IP addresses of name servers, with commas between")
+		case a.IsLoopback() || a.IsUnspecified():
+			return nil, fmt.Errorf("%s is each container itself: want addresses that containers reach", a)
+		}
+		all = append(all, a)
+	}
+	return all, nil
+}
+
+// parseSearch reads the search domains of a network's containers.
+func parseSearch(s string) ([]string, error) {
+	var all []string
+	for word := range strings.SplitSeq(s, ",") {
+		domain := strings.TrimSpace(word)
+		if !resolvconf.ValidDomain(domain) {
+			return nil, errors.New("want domains, with commas between")
+		}
+		all = append(all, domain)
+	}
+	return all, nil
 }
 
 // parseMTU reads an MTU: at least what IPv4 needs (RFC 791), at most what fits a veth.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"ctr/network/dns"
 	"ctr/network/firewall"
 	"ctr/network/ports"
 )
@@ -96,26 +95,6 @@ func (r *Record) rules() []firewall.Port {
 		}
 	}
 	return all
-}
-
-// dnsConfig returns what the container's resolver knows, or nil if it has none.
-func (b *building) dnsConfig() *dns.Config {
-	if !b.asks {
-		return nil
-	}
-	c := &dns.Config{ResolvConf: b.resolvConf(), Internal: true, NdotsSet: b.source().NdotsSet()}
-	for _, a := range elect(b.all) {
-		c.Internal = c.Internal && a.network.Internal
-		if a.network.Name != "bridge" {
-			c.Networks = append(c.Networks, dns.Network{
-				Name: a.network.Name, Zone: b.zone(a.network.ID).Dir, TTL: a.options.ttl,
-			})
-		}
-	}
-	for _, server := range b.Record.Spec.Resolver.Servers {
-		c.Servers = append(c.Servers, netip.AddrPortFrom(server, 53))
-	}
-	return c
 }
 
 // Forwards returns what the proxy of the published ports is to serve: the targets that the rules in the kernel lead to.

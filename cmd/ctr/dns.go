@@ -109,10 +109,10 @@ func runDNS(ctx context.Context, in *lifecycle.Installation, questions []questio
 		codes = append(codes, m.RCode)
 		for _, r := range m.Answers {
 			found = true
-			ui.printf("%s\t%d\t%s\t%s\t%s\n", r.Header.Name, r.Header.TTL, typeName(r.Header.Type), recordData(r.Body), source(in, answer, r.Body))
+			ui.printf("%s\t%d\t%s\t%s\t%s\n", r.Header.Name, r.Header.TTL, typeName(r.Header.Type), recordData(r.Body), source(in, answer, config, r.Body))
 		}
 		if !answer.Forwarded && len(m.Answers) == 0 {
-			ui.notice(fmt.Sprintf("%s has no %s record: %s is called so", q.name, typeName(q.qtype), source(in, answer, nil)))
+			ui.notice(fmt.Sprintf("%s has no %s record: %s is called so", q.name, typeName(q.qtype), source(in, answer, config, nil)))
 			found = found || len(questions) == 1
 		}
 	}
@@ -122,17 +122,26 @@ func runDNS(ctx context.Context, in *lifecycle.Installation, questions []questio
 	return notResolved(questions[0].name, codes[0], config)
 }
 
+// others are the servers that are asked for what no container is called.
+func others(config dns.Config) string {
+	if len(config.Servers) > 0 {
+		return "the network's servers"
+	}
+	return "the host's servers"
+}
+
 // notResolved says why there is no answer.
 func notResolved(name string, code dnsmessage.RCode, config dns.Config) error {
+	why := others(config) + " failed: " + strings.TrimPrefix(code.String(), "RCode")
 	switch {
-	case config.Internal:
-		return fmt.Errorf("no container is called %q there, and an internal network asks nobody else", name)
+	case config.Internal && len(config.Servers) == 0:
+		why = "an internal network asks nobody else"
 	case code == dnsmessage.RCodeNameError:
-		return fmt.Errorf("no container is called %q there, and the host's servers know no such name", name)
+		why = others(config) + " know no such name"
 	case code == dnsmessage.RCodeSuccess:
-		return fmt.Errorf("no container is called %q there, and the host's servers have no such record", name)
+		why = others(config) + " have no such record"
 	}
-	return fmt.Errorf("no container is called %q there, and the host's servers failed: %s", name, strings.TrimPrefix(code.String(), "RCode"))
+	return fmt.Errorf("no container is called %q there, and %s", name, why)
 }
 
 // recordData is what a record says, as dig(1) writes it.
@@ -159,9 +168,9 @@ func recordData(body dnsmessage.ResourceBody) string {
 }
 
 // source says who answers: the container that has the address of a record, or any that has the name.
-func source(in *lifecycle.Installation, answer dns.Answer, body dnsmessage.ResourceBody) string {
+func source(in *lifecycle.Installation, answer dns.Answer, config dns.Config, body dnsmessage.ResourceBody) string {
 	if answer.Forwarded {
-		return "the host's servers"
+		return others(config)
 	}
 	data := ""
 	if body != nil {

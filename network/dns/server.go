@@ -36,7 +36,7 @@ type Server struct {
 }
 
 // New returns a resolver. The namespace is the container's, from which Config.Servers are asked; it stays the caller's and
-// must be open while the server serves. It may be nil if there never are such servers.
+// must be open while the server serves. Without one they are asked from that of this process.
 func New(c Config, ns *netns.Handle) *Server {
 	s := &Server{ns: ns, sockets: make(chan sockets, 1), maxForwards: maxForwards}
 	// Each forward has a descriptor: they must never take those that looking up our own names needs.

@@ -36,7 +36,7 @@ func (c *Config) upstreams(host *resolvConf, ns *netns.Handle) []upstream {
 	if len(c.Servers) > 0 {
 		for _, addr := range c.Servers {
 			// In the container, that address leads back to this resolver.
-			if addr.Addr().Unmap() == Address || len(list) == maxServers || ns == nil {
+			if addr.Addr().Unmap() == Address || len(list) == maxServers {
 				continue
 			}
 			list = append(list, upstream{addr: addr, ns: ns})

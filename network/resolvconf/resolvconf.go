@@ -87,6 +87,25 @@ func (c Config) Ndots() (n int, ok bool) {
 	return n, ok
 }
 
+// ValidDomain tells whether a text may stand in a search list: letters, digits and dashes, with dots between.
+func ValidDomain(s string) bool {
+	s = strings.TrimSuffix(s, ".")
+	letter := false
+	for label := range strings.SplitSeq(s, ".") {
+		if len(label) == 0 || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(label) {
+			alphabetic := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+			if !alphabetic && (c < '0' || c > '9') && c != '-' {
+				return false
+			}
+			letter = letter || alphabetic
+		}
+	}
+	return letter && len(s) <= 253
+}
+
 // Source is where a container's resolv.conf comes from: the host's file, and what the user of the container asked for in
 // its place.
 type Source struct {

@@ -152,3 +152,16 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestValidDomain(t *testing.T) {
+	t.Parallel()
+	for domain, want := range map[string]bool{
+		"lan": true, "corp.example": true, "corp.example.": true, "a-b.c3": true, "3com.example": true,
+		"": false, ".": false, "..": false, "a..b": false, ".a": false, "-a.b": false, "a-.b": false, "1.2": false, "a b": false, "a\nb": false,
+		"a_b": false, strings.Repeat("a", 63): true, strings.Repeat("a", 64): false, strings.Repeat("abc.", 63) + "a": true, strings.Repeat("abc.", 63) + "ab": false,
+	} {
+		if got := ValidDomain(domain); got != want {
+			t.Errorf("%q: %v", domain, got)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"ctr/network"
+	"ctr/network/resolvconf"
 )
 
 // Attachment parses one --network: a name, or name=...,alias=...,ip=.... The endpoint's Network is the name as it was given;
@@ -111,18 +112,13 @@ func DNSServer(s string) (netip.Addr, error) {
 	return addr, nil
 }
 
-var (
-	domainLetters = lazy(`[a-zA-Z]`)
-	domainName    = lazy(`^(:?(:?[a-zA-Z0-9]|(:?[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))(:?\.(:?[a-zA-Z0-9]|(:?[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])))*)\.?\s*$`)
-)
-
 // SearchDomain checks one --dns-search; "." alone empties the list.
 func SearchDomain(s string) (string, error) {
 	s = strings.Trim(s, " ")
 	if s == "." {
 		return s, nil
 	}
-	if !domainLetters().MatchString(s) || !domainName().MatchString(s) || len(s) > 253 {
+	if !resolvconf.ValidDomain(s) {
 		return "", Invalid(s, "--dns-search", fmt.Errorf("%s is not a valid domain", s))
 	}
 	return s, nil
