@@ -19,6 +19,8 @@ const (
 	ResolvConfFile = "resolv.conf"
 	HostsFile      = "hosts"
 	HostnameFile   = "hostname"
+	// checksumFile is Docker's name for the checksum of resolv.conf as it was last written.
+	checksumFile = "resolv.conf.hash"
 )
 
 // behindStub is where systemd-resolved writes the servers that its own one asks (systemd-resolved.service(8)).
@@ -64,7 +66,7 @@ func (b *building) writeFiles() error {
 	if err != nil {
 		return err
 	}
-	b.Record.Written = map[string]string{ResolvConfFile: checksum(conf), HostsFile: checksum(hosts)}
+	b.Record.Written = map[string]string{HostsFile: checksum(hosts)}
 	return b.Record.Spec.write(conf, hosts)
 }
 
@@ -74,21 +76,37 @@ func (b *building) rewriteFiles() error {
 	if err != nil {
 		return err
 	}
-	for name, text := range map[string][]byte{ResolvConfFile: conf, HostsFile: hosts} {
-		path := filepath.Join(b.Record.Spec.Dir, name)
-		have, err := readBounded(path)
-		if err != nil {
-			return err
-		}
-		if checksum(have) != b.Record.Written[name] {
-			continue
-		}
-		if err := overwrite(path, text); err != nil {
-			return err
-		}
-		b.Record.Written[name] = checksum(text)
+	if err := b.Record.Spec.writeResolvConf(conf); err != nil {
+		return err
 	}
-	return nil
+	path := filepath.Join(b.Record.Spec.Dir, HostsFile)
+	have, err := readBounded(path)
+	if err != nil || checksum(have) != b.Record.Written[HostsFile] {
+		return err
+	}
+	b.Record.Written[HostsFile] = checksum(hosts)
+	return overwrite(path, hosts)
+}
+
+// writeResolvConf writes resolv.conf, but not over what a user made of it, now or before the container was started again. An
+// empty file is nobody's. Without a checksum beside it, whoever was to write it was killed.
+func (s SandboxSpec) writeResolvConf(text []byte) error {
+	path, sumPath := filepath.Join(s.Dir, ResolvConfFile), filepath.Join(s.Dir, checksumFile)
+	have, err1 := readBounded(path)
+	last, err2 := readBounded(sumPath)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	if len(have) > 0 && len(last) > 0 && (checksum(have) != string(last) || string(have) == string(text)) {
+		return nil
+	}
+	if err := os.Remove(sumPath); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := overwrite(path, text); err != nil {
+		return err
+	}
+	return overwrite(sumPath, []byte(checksum(text)))
 }
 
 // checksum tells texts apart.
@@ -182,14 +200,13 @@ func (s SandboxSpec) extraHosts(gateway netip.Addr) ([]resolvconf.Host, error) {
 
 // write writes the three files.
 func (s SandboxSpec) write(conf, hosts []byte) error {
-	for name, text := range map[string][]byte{
-		ResolvConfFile: conf, HostsFile: hosts, HostnameFile: []byte(s.hostname() + "\n"),
-	} {
-		if err := overwrite(filepath.Join(s.Dir, name), text); err != nil {
-			return err
-		}
+	if err := s.writeResolvConf(conf); err != nil {
+		return err
 	}
-	return nil
+	if err := overwrite(filepath.Join(s.Dir, HostsFile), hosts); err != nil {
+		return err
+	}
+	return overwrite(filepath.Join(s.Dir, HostnameFile), []byte(s.hostname()+"\n"))
 }
 
 // overwrite writes a file in place: another one under the same name would not be the one that is mounted in a container. It is

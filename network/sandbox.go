@@ -47,7 +47,7 @@ type Record struct {
 	DNS       *dns.Config `json:"dns,omitempty"`       // nil: the container asks the host's servers itself
 	NetnsFD   int         `json:"netnsFD,omitempty"`   // the owner's descriptor of the namespace, to which NetnsName leads
 	NetnsName string      `json:"netnsName,omitempty"` // the entry in Config.NetnsDir, once announced
-	// Written are the checksums of resolv.conf and hosts as they were written: what differs belongs to a user.
+	// Written has the checksum of hosts as it was written: one that differs belongs to a user.
 	Written map[string]string `json:"written,omitempty"`
 }
 
