@@ -242,12 +242,13 @@ func eventually(tb testing.TB, what string, f func() bool) {
 	}
 }
 
-// TestOverload: two thousand questions to a server that is dead leave the containers' names alone, and hold a bounded number
-// of places; what is too much is refused at once.
+// TestOverload: two thousand questions, of which the first server is dead, leave the containers' names alone, and hold a bounded
+// number of places; what is too much is refused at once, and the rest is answered by the second server.
 func TestOverload(t *testing.T) {
 	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
 		startServer(t, here{}, "127.0.1.1:53", silent)
-		s := serve(t, Config{Networks: newZones(t), ResolvConf: resolvConfOf(t, "127.0.1.1")})
+		startServer(t, here{}, "127.0.1.2:53", says("192.0.2.2"))
+		s := serve(t, Config{Networks: newZones(t), ResolvConf: resolvConfOf(t, "127.0.1.1", "127.0.1.2")})
 		conn := dialUDP(t, s.ns, s.udp)
 		conn.SetDeadline(time.Now().Add(upstreamTimeout)) // all of it while the server is being waited for
 		own := ask("db", mdns.TypeA)
@@ -297,5 +298,17 @@ func TestOverload(t *testing.T) {
 		if n := runtime.NumGoroutine(); n > maxForwards+50 {
 			t.Errorf("%d goroutines", n)
 		}
+		conn.SetDeadline(time.Now().Add(3 * upstreamTimeout))
+		for i := range maxForwards {
+			n, err := conn.Read(buf)
+			var r mdns.Msg
+			if err == nil {
+				err = r.Unpack(buf[:n])
+			}
+			if err != nil || summary(&r) != "NOERROR 192.0.2.2" {
+				t.Fatalf("answer %d of the second server: %v, %v", i, &r, err)
+			}
+		}
+		eventually(t, "goroutines end", func() bool { return runtime.NumGoroutine() < 50 })
 	})
 }

@@ -12,7 +12,8 @@
 //     as it came. No server is left: SERVFAIL. There is no built-in server.
 //
 // Each forwarded question has a socket of its own, so a port chosen by the kernel, and an ID of its own, both random. A reply
-// counts only if it comes from the server's address, to that port, with that ID and with the same question (RFC 5452).
+// counts only if it comes from the server's address, to that port, with that ID and with the same question (RFC 5452), in the
+// same letters; one in other letters is asked for again over TCP.
 //
 // The package owns two sockets in the container's network namespace, nothing on disk, and never changes a namespace itself.
 // It is linked into the small keeper that stays beside a running container, whose memory is counted: it reads and writes the

@@ -15,7 +15,10 @@ import (
 // upstreamTimeout is how long one server may take.
 const upstreamTimeout = 4 * time.Second
 
-var errConnecting = errors.New("connection on its way")
+var (
+	errConnecting = errors.New("connection on its way")
+	errOtherCase  = errors.New("reply with the question in other letters")
+)
 
 // forward asks the servers one after the other. There is always a reply.
 func (s *Server) forward(ctx context.Context, q *query, kind int) []byte {
@@ -33,6 +36,26 @@ func (s *Server) forward(ctx context.Context, q *query, kind int) []byte {
 
 // exchange asks one server and returns its reply, with the ID of the question restored. The reply is new memory.
 func (s *Server) exchange(ctx context.Context, u upstream, q *query, kind int) ([]byte, error) {
+	reply, err := s.exchangeOver(ctx, u, q, kind)
+	if !errors.Is(err, errOtherCase) {
+		return reply, err
+	}
+	// The letters' case is the client's own nonce (draft-vixie-dnsext-dns0x20). Who has guessed all but that is no server, and
+	// few servers change it: over TCP it must be the server.
+	if reply, err = s.exchangeOver(ctx, u, q, unix.SOCK_STREAM); err != nil {
+		return nil, err
+	}
+	copy(reply[headerSize:], q.question)
+	if len(reply) > q.payload {
+		r := newReply(q, nil, q.payload)
+		r.full, r.code = true, uint16(reply[3]&maskCode)
+		reply = r.bytes()
+	}
+	return reply, nil
+}
+
+// exchangeOver asks one server over a protocol.
+func (s *Server) exchangeOver(ctx context.Context, u upstream, q *query, kind int) ([]byte, error) {
 	f, err := s.dial(u, kind)
 	if err != nil {
 		return nil, err
@@ -87,7 +110,12 @@ func exchangeDatagram(f *os.File, q *query, id uint16) ([]byte, error) {
 			switch {
 			case errors.Is(failure, unix.EAGAIN):
 				return false
-			case failure != nil || q.answers(reply, id):
+			case failure != nil:
+				return true
+			case q.answers(reply, id):
+				if !q.sameCase(reply) {
+					failure = errOtherCase
+				}
 				return true
 			}
 		}

@@ -193,6 +193,11 @@ func (q *query) answers(reply []byte, id uint16) bool {
 	return equalFold(question[:name], q.question[:name]) && string(question[name:]) == string(q.question[name:])
 }
 
+// sameCase tells whether a reply that answers the question has it in the same letters, if it has it at all.
+func (q *query) sameCase(reply []byte) bool {
+	return binary.BigEndian.Uint16(reply[4:]) == 0 || string(reply[headerSize:headerSize+len(q.question)]) == string(q.question)
+}
+
 // failed tells whether a reply leaves the question to the next server.
 func failed(reply []byte) bool {
 	switch reply[3] & maskCode {
