@@ -121,7 +121,7 @@ func resourceFlags() []cli.Flag {
 		listFlag("ulimit", "Ulimit options"),
 		textFlag("oom-score-adj", "Tune host's OOM preferences (-1000 to 1000)"),
 		boolFlag("oom-kill-disable", "Disable OOM Killer"),
-		textFlag("cgroup-parent", "Not supported: all containers are in cgroups below /ctr"),
+		textFlag("cgroup-parent", "Cgroup to make the container's in: an absolute path, or one below ctr's own"),
 	}
 }
 

@@ -65,10 +65,8 @@ func specResources(c *cli.Context, s *container.Spec) (err error) {
 	}
 	r.CpusetCpus, r.CpusetMems = c.String("cpuset-cpus"), c.String("cpuset-mems")
 	r.OOMKillDisable = c.Bool("oom-kill-disable")
-	if c.String("cgroup-parent") != "" {
-		return errors.New("--cgroup-parent is not supported: all containers are in cgroups below /ctr")
-	}
-	return nil
+	r.CgroupParent, err = options.CgroupParent(c.String("cgroup-parent"))
+	return err
 }
 
 func specMemory(c *cli.Context, r *container.Resources) (err error) {

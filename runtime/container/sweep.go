@@ -129,6 +129,13 @@ func (s *Store) Salvage(ref string) (*Container, error) {
 // IsID tells whether the text is a full ID.
 func IsID(s string) bool { return isFullID(s) }
 
+// MonitorsCgroup is the cgroup of all monitors, below the installation's.
+const MonitorsCgroup = "monitors"
+
+// ReservedCgroup tells whether a cgroup of that name, below the installation's, is one of its own: it is never a parent that
+// somebody asked for.
+func ReservedCgroup(name string) bool { return name == MonitorsCgroup || isFullID(name) }
+
 // Exists tells whether there is a container with the full ID, be its record readable or not.
 func (s *Store) Exists(id string) bool {
 	_, err := os.Lstat(filepath.Join(s.data, id))

@@ -110,14 +110,6 @@ func openStores(roots Roots) (*Installation, error) {
 	return in, nil
 }
 
-// CgroupParent returns the cgroup below which those of the containers are, relative to each hierarchy.
-func (in *Installation) CgroupParent() string {
-	if in.Tag == "" {
-		return "/ctr"
-	}
-	return "/ctr-" + in.Tag
-}
-
 // checkBoot empties the run root if it is from before the last boot.
 func checkBoot(run string) error {
 	now, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
@@ -50,30 +51,39 @@ func (in *Installation) recoverFully(c *container.Container) error {
 
 // sweepCgroups removes cgroups of containers that have neither a folder nor a run folder any more, and ends what runs in them.
 func (in *Installation) sweepCgroups() error {
-	ids := map[string]bool{}
-	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
-		parents, _ := filepath.Glob(pattern + in.CgroupParent())
-		for _, parent := range parents {
-			entries, _ := os.ReadDir(parent)
-			for _, e := range entries {
-				if e.IsDir() && container.IsID(e.Name()) {
-					ids[e.Name()] = true
+	lost := map[string]bool{}
+	for _, cgroup := range in.CgroupParents() {
+		for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
+			folders, _ := filepath.Glob(pattern + cgroup)
+			for _, folder := range folders {
+				entries, _ := os.ReadDir(folder)
+				for _, e := range entries {
+					if e.IsDir() && container.IsID(e.Name()) {
+						lost[path.Join(cgroup, e.Name())] = true
+					}
 				}
 			}
 		}
 	}
 	var errs []error
-	for id := range ids {
+	for cgroup := range lost {
+		id := path.Base(cgroup)
 		_, err := os.Lstat(filepath.Join(in.Containers.RunRoot(), id))
 		if errors.Is(err, os.ErrNotExist) && !in.Containers.Exists(id) {
-			errs = append(errs, engine.DestroyCgroup(in.cgroup(id)))
+			errs = append(errs, engine.DestroyCgroup(cgroup))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, in.ReleaseCgroupParents())...)
 }
 
-// cgroup returns the cgroup of a container, relative to each hierarchy.
-func (in *Installation) cgroup(id string) string { return in.CgroupParent() + "/" + id }
+// destroyCgroups does so for a container whose record cannot be read: it may be in any of them.
+func (in *Installation) destroyCgroups(id string) error {
+	var errs []error
+	for _, parent := range in.CgroupParents() {
+		errs = append(errs, engine.DestroyCgroup(path.Join(parent, id)))
+	}
+	return errors.Join(append(errs, in.ReleaseCgroupParents())...)
+}
 
 // recover takes over what a killed monitor has left of a container. The caller holds the lock, which proves that there is no
 // monitor. A container that still runs is left alone; of one that does not, the sandbox, cgroups and run folder are taken down.
@@ -92,7 +102,10 @@ func (in *Installation) recover(c *container.Container) error {
 func (in *Installation) takeDown(c *container.Container) error {
 	err := engine.Destroy(in.Containers.RunRoot(), c.ID)
 	if errors.Is(err, durable.ErrDamaged) {
-		err = engine.DestroyCgroup(in.cgroup(c.ID))
+		err = engine.DestroyCgroup(in.Cgroup(c))
+	}
+	if c.Resources.CgroupParent != "" {
+		err = errors.Join(err, in.ReleaseCgroupParents())
 	}
 	errs := []error{err, in.Networks.Teardown(c.SandboxPath())}
 	if exit, err := c.ReadExit(); err == nil && exit.FinishedAt.IsZero() && !exit.StartedAt.IsZero() {

@@ -10,7 +10,6 @@ import (
 
 	"ctr/internal/durable"
 	"ctr/runtime/container"
-	"ctr/runtime/engine"
 	"ctr/runtime/monitor"
 )
 
@@ -67,7 +66,7 @@ func (in *Installation) lockToRemove(ctx context.Context, c *container.Container
 		case force && time.Since(begin) > lostAfter && !record.Lingering:
 			// Its monitor lives, and nothing tells what it keeps: records were removed, or are damaged.
 			begin = time.Now()
-			if err := errors.Join(engine.DestroyCgroup(in.cgroup(c.ID)), in.Networks.Forget(c.ID)); err != nil {
+			if err := errors.Join(in.destroyCgroups(c.ID), in.Networks.Forget(c.ID)); err != nil {
 				return nil, fmt.Errorf("end container %s: %w", c.Name, err)
 			}
 		}
@@ -90,7 +89,7 @@ func (in *Installation) kill(ctx context.Context, c *container.Container) error 
 		return nil
 	}
 	if errors.Is(err, durable.ErrDamaged) {
-		err = engine.DestroyCgroup(in.cgroup(c.ID))
+		err = in.destroyCgroups(c.ID)
 	}
 	if err != nil {
 		return err

@@ -27,12 +27,7 @@ func checkBind(mount container.Mount) error {
 	}
 	switch mount.Propagation {
 	case "shared", "rshared":
-		if err := checkPropagation(mount.Source, "a shared mount", "shared:"); err != nil {
-			return err
-		}
-		// The container's mounts come from a mount namespace that is a slave of the host's.
-		return fmt.Errorf("mount %s: propagation %q is not supported yet: mounts made in the container would not reach the host; \"rslave\" shows those of the host",
-			mount.Target, mount.Propagation)
+		return checkPropagation(mount.Source, "a shared mount", "shared:")
 	case "slave", "rslave":
 		return checkPropagation(mount.Source, "a shared or slave mount", "shared:", "master:")
 	}

@@ -24,7 +24,7 @@ func (m *monitor) engineConfig(ctx context.Context, root string) (engine.Config,
 	cfg := engine.Config{
 		Spec: &c.Spec, StateDir: m.in.Containers.RunRoot(), Rootfs: root,
 		User: engine.User{UID: user.UID, GID: user.GID, Groups: user.Groups, Home: user.Home}, Env: c.Env, Args: slices.Concat(c.Entrypoint, c.Cmd), WorkDir: c.WorkDir,
-		Cgroup:   m.in.CgroupParent() + "/" + c.ID,
+		Cgroup:   m.in.Cgroup(c),
 		Hostname: c.Hostname, Domainname: c.Domainname, SeccompCache: filepath.Join(m.in.Roots.Data, "seccomp"),
 	}
 	if cfg.Hostname == "" {

@@ -21,6 +21,7 @@ func (m *monitor) end(r *run, code int, again decision) {
 	oom, err := engine.OOMKilled(state, id)
 	m.note("ask for OOM kills", err)
 	m.note("end processes", engine.Destroy(state, id))
+	m.note("remove cgroups", m.releaseCgroup())
 	if m.record.Init, m.record.Restarting = noProcess, again.restart; again.restart {
 		m.note("record restart", m.c.WriteMonitor(m.record)) // first, or it would seem to have ended for good
 	}

@@ -55,9 +55,6 @@ func Spawn(ctx context.Context, in *installation.Installation, c *container.Cont
 	return r.Warnings, r.err()
 }
 
-// monitorsCgroup holds all monitors of an installation.
-const monitorsCgroup = "monitors"
-
 // enterCgroup moves this process into the monitors' cgroup of the unified hierarchy, where there is one; else it stays in its
 // caller's. It takes as long as engine.Prewarm spares others, and so is done beside the rest. To be made in it (clone3(2),
 // CLONE_INTO_CGROUP) would cost the command just that time: cgroup_mutex is held while somebody waits to move a process.
@@ -66,7 +63,7 @@ func enterCgroup(parent string) {
 	if root == "" {
 		return
 	}
-	dir := root + parent + "/" + monitorsCgroup
+	dir := root + parent + "/" + container.MonitorsCgroup
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return
 	}

@@ -157,6 +157,11 @@ func (r *run) create(ctx context.Context, namespace <-chan string) error {
 		return nil // the network's own error says why
 	}
 	cfg.NetNS = path
+	made, err := r.m.in.KeepCgroupParent(c)
+	if err != nil {
+		return err
+	}
+	defer made()
 	if r.created, err = engine.Create(cfg, r.streams.forProgram()); err != nil {
 		return err
 	}
@@ -170,7 +175,7 @@ func (r *run) release() error {
 	m := r.m
 	init := r.created.Init()
 	m.record.Init = init
-	m.record.Freezer = engine.FreezerFile(m.in.CgroupParent() + "/" + m.c.ID)
+	m.record.Freezer = engine.FreezerFile(m.in.Cgroup(m.c))
 	if err := m.c.WriteMonitor(m.record); err != nil {
 		return err
 	}
@@ -236,7 +241,15 @@ func (r *run) undo() error {
 		r.streams.close()
 	}
 	r.joins.close()
-	return errors.Join(errs...)
+	return errors.Join(append(errs, r.m.releaseCgroup())...)
+}
+
+// releaseCgroup takes away what was made to hold the container's cgroup, when that has gone.
+func (m *monitor) releaseCgroup() error {
+	if m.c.Resources.CgroupParent == "" {
+		return nil
+	}
+	return m.in.ReleaseCgroupParents()
 }
 
 // closeSandbox takes the network side down. The veth goes with the namespace when the last descriptor is closed.

@@ -80,6 +80,28 @@ func TestPorts(t *testing.T) {
 	check(t, "twice", portsText(ports), err, " 80>80/tcp,  80>80/udp", "")
 }
 
+func TestCgroupParent(t *testing.T) {
+	id := strings.Repeat("0a", 32)
+	for _, test := range []struct{ in, want, err string }{
+		{"", "", ""},
+		{"/", "/", ""},
+		{"/a//b/", "/a/b", ""},
+		{"a/b", "a/b", ""},
+		{"/system.slice/mine", "/system.slice/mine", ""},
+		{"/mine.slice", "/mine.slice", ""},
+		{"mine.slice", "", `invalid argument "mine.slice" for "--cgroup-parent" flag: ctr asks no systemd for a slice: give the path of its cgroup, such as /mine.slice`},
+		{"../a", "", `invalid argument "../a" for "--cgroup-parent" flag: ".." in a path`},
+		{"/a/.", "", `invalid argument "/a/." for "--cgroup-parent" flag: "." in a path`},
+		{"a\nb", "", `invalid argument "a\nb" for "--cgroup-parent" flag: a control character in a path`},
+		{"monitors", "", `invalid argument "monitors" for "--cgroup-parent" flag: the name "monitors" is ctr's own`},
+		{"a/" + id, "", `invalid argument "a/` + id + `" for "--cgroup-parent" flag: the name "` + id + `" is ctr's own`},
+		{"/a/tasks", "", `invalid argument "/a/tasks" for "--cgroup-parent" flag: the name "tasks" is the kernel's own`},
+	} {
+		got, err := CgroupParent(test.in)
+		check(t, test.in, got, err, test.want, test.err)
+	}
+}
+
 func TestExpose(t *testing.T) {
 	for _, test := range []struct{ in, want, err string }{
 		{"80", "[{tcp 80}]", ""},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"path"
 	"strconv"
 	"strings"
 
@@ -146,4 +147,31 @@ func Log(driver string, opts []string) (container.Log, error) {
 		return l, errors.New("max-file cannot be specified without max-size")
 	}
 	return l, nil
+}
+
+// CgroupParent parses --cgroup-parent: a path from the root of the hierarchies on, or one below the installation's own cgroup.
+func CgroupParent(s string) (string, error) {
+	const flag = "--cgroup-parent"
+	if s == "" {
+		return "", nil
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", Invalid(s, flag, errors.New("a control character in a path"))
+	}
+	if strings.HasSuffix(s, ".slice") && !strings.Contains(s, "/") {
+		return "", Invalid(s, flag, fmt.Errorf("ctr asks no systemd for a slice: give the path of its cgroup, such as /%s", s))
+	}
+	for name := range strings.SplitSeq(s, "/") {
+		switch {
+		case name == "." || name == "..":
+			return "", Invalid(s, flag, fmt.Errorf("%q in a path", name))
+		case len(name) > 255:
+			return "", Invalid(s, flag, errors.New("a name in the path is too long"))
+		case container.ReservedCgroup(name):
+			return "", Invalid(s, flag, fmt.Errorf("the name %q is ctr's own", name))
+		case strings.HasPrefix(name, "cgroup.") || name == "tasks":
+			return "", Invalid(s, flag, fmt.Errorf("the name %q is the kernel's own", name))
+		}
+	}
+	return path.Clean(s), nil
 }

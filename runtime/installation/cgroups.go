@@ -1,0 +1,169 @@
+package installation
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"ctr/runtime/container"
+)
+
+// CgroupParent returns the cgroup below which those of the containers are, relative to each hierarchy.
+func (in *Installation) CgroupParent() string {
+	if in.Tag == "" {
+		return "/ctr"
+	}
+	return "/ctr-" + in.Tag
+}
+
+// Cgroup returns the cgroup of a container, relative to each hierarchy.
+func (in *Installation) Cgroup(c *container.Container) string { return path.Join(in.parentOf(c), c.ID) }
+
+// parentOf returns the cgroup above a container's: what --cgroup-parent names, an absolute path or one below our own.
+func (in *Installation) parentOf(c *container.Container) string {
+	if asked := c.Resources.CgroupParent; path.IsAbs(asked) {
+		return path.Clean(asked)
+	} else if asked != "" {
+		return path.Join(in.CgroupParent(), asked)
+	}
+	return in.CgroupParent()
+}
+
+// KeepCgroupParent is called before the cgroup of a container is made, and done when it is there: until then an empty parent
+// is not taken away. Cgroups above it that do not exist yet, and are not below ours, are written down as made by us: those
+// that somebody else has made are left to them.
+func (in *Installation) KeepCgroupParent(c *container.Container) (done func(), err error) {
+	if c.Resources.CgroupParent == "" {
+		return func() {}, nil
+	}
+	lock, err := in.lockCgroupParents(unix.LOCK_SH)
+	if err != nil {
+		return nil, err
+	}
+	for p := in.parentOf(c); p != "/" && !in.ownCgroup(p) && len(cgroupDirs(p)) == 0; p = path.Dir(p) {
+		f, err := os.OpenFile(in.parentMark(p), os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			lock.Close()
+			return nil, fmt.Errorf("write down cgroup %q: %w", p, err)
+		}
+		f.Close()
+	}
+	return func() { lock.Close() }, nil
+}
+
+// ReleaseCgroupParents removes the cgroups that were made to hold those of containers and are empty now.
+func (in *Installation) ReleaseCgroupParents() error {
+	parents := in.CgroupParents()
+	if len(parents) == 1 {
+		return nil // our own, which stays
+	}
+	lock, err := in.lockCgroupParents(unix.LOCK_EX | unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil // a container that has such a parent starts: its end looks again
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	parents = in.CgroupParents() // again: now nobody makes another one
+	// The deepest first.
+	slices.SortFunc(parents, func(a, b string) int { return cmp.Compare(strings.Count(b, "/"), strings.Count(a, "/")) })
+	var errs []error
+	for _, p := range parents {
+		if p == in.CgroupParent() {
+			continue
+		}
+		err := removeCgroup(p)
+		if err == nil {
+			err = os.Remove(in.parentMark(p))
+		}
+		if err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("remove cgroup %q: %w", p, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// CgroupParents returns the cgroups that those of containers may be in: ours, what was made below it, and what was made
+// elsewhere because it was asked for.
+func (in *Installation) CgroupParents() []string {
+	parents := []string{in.CgroupParent()}
+	for _, root := range cgroupDirs(in.CgroupParent()) {
+		filepath.WalkDir(root, func(dir string, d fs.DirEntry, err error) error { //nolint:errcheck // what has gone is good
+			if err == nil && d.IsDir() && container.ReservedCgroup(d.Name()) {
+				return fs.SkipDir
+			}
+			if err == nil && d.IsDir() {
+				parents = append(parents, path.Join(in.CgroupParent(), strings.TrimPrefix(dir, root)))
+			}
+			return nil
+		})
+	}
+	marks, _ := os.ReadDir(in.parentMarks())
+	for _, m := range marks {
+		if p, err := url.PathUnescape(m.Name()); err == nil {
+			parents = append(parents, p)
+		}
+	}
+	slices.Sort(parents)
+	return slices.Compact(parents)
+}
+
+func (in *Installation) ownCgroup(p string) bool {
+	return p == in.CgroupParent() || strings.HasPrefix(p, in.CgroupParent()+"/")
+}
+
+func (in *Installation) parentMarks() string { return filepath.Join(in.Roots.Run, "cgroups") }
+
+// parentMark is the file that says that a cgroup was made by us.
+func (in *Installation) parentMark(p string) string {
+	return filepath.Join(in.parentMarks(), url.PathEscape(p))
+}
+
+// lockCgroupParents keeps the folder of the marks; closing the file lets it go.
+func (in *Installation) lockCgroupParents(how int) (*os.File, error) {
+	if err := os.MkdirAll(in.parentMarks(), 0o700); err != nil {
+		return nil, fmt.Errorf("lock cgroups: %w", err)
+	}
+	f, err := os.Open(in.parentMarks())
+	if err != nil {
+		return nil, fmt.Errorf("lock cgroups: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), how); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock cgroups: %w", os.NewSyscallError("flock", err))
+	}
+	return f, nil
+}
+
+// cgroupDirs are the folders of a cgroup in all hierarchies that have it.
+func cgroupDirs(p string) []string {
+	var dirs []string
+	roots, _ := filepath.Glob("/sys/fs/cgroup/*")
+	for _, root := range append([]string{"/sys/fs/cgroup"}, roots...) {
+		dir := filepath.Join(root, p)
+		if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err == nil {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// removeCgroup removes a cgroup that nothing is in from all hierarchies.
+func removeCgroup(p string) error {
+	for _, dir := range cgroupDirs(p) {
+		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	return nil
+}
