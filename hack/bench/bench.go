@@ -29,6 +29,7 @@ type bench struct {
 	sleepBundle string // runs sleep
 	peers       []peer
 	dockerd     *exec.Cmd // of our own; nil if none was started
+	aardvark    int       // the process, while it is asked
 	notes       []string
 }
 

@@ -4,106 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
-
-	"ctr/network/dns"
-	"ctr/network/firewall"
-	"ctr/network/netns"
 )
 
-const (
-	askSeconds = 3 // of dnsperf
-	flowTime   = 3 // seconds of iperf3
-)
-
-// dnsRow asks the resolver of a container as fast as it goes.
-var dnsRow = row{
-	name: "dns", unit: "queries/s", more: true, rounds: 5,
-	title: "dnsperf with 4 clients in a container, against a server in Go that sends each datagram back, behind the same rules",
-	prepare: func(b *bench) ([]contestant, error) {
-		questions := filepath.Join(b.dir, "questions")
-		if err := os.WriteFile(questions, []byte("asked A\n"), 0o600); err != nil {
-			return nil, err
-		}
-		for _, name := range []string{"asked", "asking"} {
-			if _, err := command(b.env, b.ctr, "run", "-d", "--name", name, "--network", network, "busybox", "sleep", "10000"); err != nil {
-				return nil, err
-			}
-		}
-		if err := makeEcho("bench-echo"); err != nil {
-			return nil, err
-		}
-		time.Sleep(settleTime)
-		ask := func(ns string) func() (float64, error) {
-			return func() (float64, error) { return dnsperf(ns, questions) }
-		}
-		return []contestant{
-			{name: "echo", measure: ask("bench-echo")},
-			{name: "ctr", measure: ask("asking"), target: 0.7},
-		}, nil
-	},
-	clean: func(b *bench) error {
-		_, err1 := command(b.env, b.ctr, "rm", "-f", "asked", "asking")
-		_, err2 := command(nil, "ip", "netns", "delete", "bench-echo")
-		return errors.Join(err1, err2)
-	},
-}
-
-var queriesLine = regexp.MustCompile(`Queries per second:\s+([\d.]+)`)
-
-func dnsperf(ns, questions string) (float64, error) {
-	out, err := command(nil, "ip", "netns", "exec", ns, "dnsperf", "-s", "127.0.0.11", "-d", questions, "-l", strconv.Itoa(askSeconds), "-c", "4", "-T", "1")
-	if err != nil {
-		return 0, err
-	}
-	m := queriesLine.FindStringSubmatch(out)
-	if m == nil {
-		return 0, fmt.Errorf("dnsperf said no rate:\n%s", out)
-	}
-	return strconv.ParseFloat(m[1], 64)
-}
-
-// makeEcho makes a namespace in which 127.0.0.11:53 leads, by the rules of a container, to a server that sends each datagram
-// back as a reply. It runs until its socket ends with this process.
-func makeEcho(name string) error {
-	if err := ip("netns add "+name, "-n "+name+" link set lo up"); err != nil {
-		return err
-	}
-	ns, err := netns.Open(filepath.Join("/run/netns", name))
-	if err != nil {
-		return err
-	}
-	defer ns.Close()
-	udp, tcp, err := dns.Listen(ns)
-	if err != nil {
-		return err
-	}
-	port := func(a net.Addr) uint16 {
-		_, text, _ := net.SplitHostPort(a.String())
-		n, _ := strconv.ParseUint(text, 10, 16)
-		return uint16(n)
-	}
-	go func() {
-		buf := make([]byte, 1500)
-		for {
-			n, from, err := udp.ReadFromUDPAddrPort(buf)
-			if err != nil {
-				return
-			}
-			if n > 2 {
-				buf[2] |= 0x80 // it is a reply
-			}
-			_, _ = udp.WriteToUDPAddrPort(buf[:n], from)
-		}
-	}()
-	return firewall.RedirectDNS(ns, port(udp.LocalAddr()), port(tcp.Addr()))
-}
+const flowTime = 3 // seconds of iperf3
 
 // throughputRow sends through what the kernel was told, and through the proxy.
 var throughputRow = row{
