@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -21,7 +22,7 @@ type Overlay struct {
 	Target      string // where it is mounted; a symbolic link is refused
 	ReadOnly    bool   // nothing can be written through this mount
 	// Volatile leaves out every sync: faster, but Upper is worthless after a crash, and cannot be mounted again before
-	// work/incompat/volatile is removed (kernel documentation, filesystems/overlayfs).
+	// work/incompat/volatile is removed (kernel documentation, filesystems/overlayfs): Settle does so.
 	Volatile bool
 }
 
@@ -251,4 +252,13 @@ func fsError(fs int, step string, err error) error {
 	}
 	// "e overlay: No changes allowed in ..."
 	return fmt.Errorf("overlay: %s: %w: %s", step, err, strings.TrimSpace(string(buf[2:n])))
+}
+
+// Settle lets a volatile upper layer that was unmounted be mounted again, as the same system still has all of it in memory.
+// Only a crash of the machine in between could have lost some.
+func Settle(work string) error {
+	if err := os.RemoveAll(filepath.Join(work, "work", "incompat", "volatile")); err != nil {
+		return fmt.Errorf("settle volatile layer: %w", err)
+	}
+	return nil
 }

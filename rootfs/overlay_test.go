@@ -129,10 +129,26 @@ func TestVolatileOverlay(t *testing.T) {
 			if err != nil || !strings.Contains(string(info), "volatile") {
 				t.Errorf("the mount is not volatile, %v", err)
 			}
-			return nil
+			return os.WriteFile(o.Target+"/kept", nil, 0o600)
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+		err = rootfs.WithPrivateMounts(func() error {
+			if err := o.Mount(); err == nil {
+				t.Error("mounted again as it was")
+			}
+			if err := rootfs.Settle(o.Work); err != nil {
+				return err
+			}
+			if err := o.Mount(); err != nil {
+				return err
+			}
+			_, err := os.Stat(o.Target + "/kept")
+			return err
+		})
+		if err != nil {
+			t.Error(err)
 		}
 	})
 }

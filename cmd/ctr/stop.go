@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -54,17 +53,8 @@ func (a *app) restartCommand() *cli.Command {
 		Name: "restart", Usage: "Restart one or more containers", ArgsUsage: "CONTAINER [CONTAINER...]",
 		Description: "ctr restart web", Flags: stopFlags(),
 		Action: a.stopping(func(ctx context.Context, in *lifecycle.Installation, c *container.Container, o lifecycle.StopOptions) error {
-			if c.AutoRemove && c.State().Active() {
-				return fmt.Errorf("cannot restart container %s: it is removed when it stops (--rm)", c.Name)
-			}
-			if err := in.Stop(ctx, c, o); err != nil {
-				return err
-			}
-			_, warnings, err := in.Start(ctx, c, nil)
+			warnings, err := in.Restart(ctx, c, o)
 			a.ui.warn(warnings...)
-			if err == nil {
-				in.Notify(c, "restart")
-			}
 			return err
 		}),
 	}

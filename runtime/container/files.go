@@ -10,6 +10,7 @@ const (
 	sandboxFile = "sandbox.json"
 	attachFile  = "attach.sock"
 	stopFile    = "stop"
+	restartFile = "restart"
 	changeFile  = "change"
 	healthFile  = "health.json"
 	upperDir    = "upper"

@@ -198,23 +198,41 @@ func (e *notRunningError) Error() string { return fmt.Sprintf("container %s is n
 func (e *notRunningError) Unwrap() error { return ErrNotRunning }
 
 // AskStop records that the user wants the container to end and not to be started again by its policy. ForgetStop undoes it.
-func (c *Container) AskStop() error {
-	f, err := os.OpenFile(filepath.Join(c.RunDir, stopFile), os.O_CREATE|os.O_WRONLY, 0o600)
+func (c *Container) AskStop() error { return c.ask(stopFile) }
+
+// AskRestart records that the container is started again when it has been stopped: --rm does not remove it meanwhile.
+// ForgetStop undoes it.
+func (c *Container) AskRestart() error { return c.ask(restartFile) }
+
+// ask leaves a mark in the run folder.
+func (c *Container) ask(mark string) error {
+	f, err := os.OpenFile(filepath.Join(c.RunDir, mark), os.O_CREATE|os.O_WRONLY, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // it has just ended
 	}
 	if err != nil {
-		return fmt.Errorf("ask container to stop: %w", err)
+		return fmt.Errorf("ask container to %s: %w", mark, err)
 	}
 	return f.Close()
 }
 
-// ForgetStop undoes AskStop: the container is started again. Only its monitor does so.
+// ForgetStop undoes AskStop and AskRestart: the container is started again. Only its monitor does so.
 func (c *Container) ForgetStop() error {
-	if err := os.Remove(filepath.Join(c.RunDir, stopFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("forget wish to stop: %w", err)
+	for _, mark := range []string{stopFile, restartFile} {
+		if err := os.Remove(filepath.Join(c.RunDir, mark)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("forget wish to %s: %w", mark, err)
+		}
 	}
 	return nil
+}
+
+// RemovedAtEnd tells whether the container is removed when this life of it ends (--rm).
+func (c *Container) RemovedAtEnd() bool {
+	if !c.AutoRemove {
+		return false
+	}
+	_, err := os.Lstat(filepath.Join(c.RunDir, restartFile))
+	return err != nil
 }
 
 // StopAsked tells whether AskStop was called in this life of the container.

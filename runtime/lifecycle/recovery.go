@@ -39,11 +39,11 @@ func (in *Installation) takeOver(a container.Abandoned) error {
 // is removed.
 func (in *Installation) recoverFully(c *container.Container) error {
 	_, err := os.Lstat(c.RunDir)
-	ran := err == nil
+	remove := err == nil && c.RemovedAtEnd()
 	if err := in.recover(c); err != nil {
 		return fmt.Errorf("take over container %s: %w", c.Name, err)
 	}
-	if ran && c.AutoRemove && !c.State().Active() {
+	if remove && !c.State().Active() {
 		return in.Discard(c, true)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/rootfs"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
 )
@@ -101,6 +102,28 @@ func (in *Installation) Stop(ctx context.Context, c *container.Container, opts S
 	}
 	in.Notify(c, "stop")
 	return nil
+}
+
+// Restart stops the container and starts it again; one that does not run is started. With AutoRemove it is not removed in
+// between, only if it cannot be started again.
+func (in *Installation) Restart(ctx context.Context, c *container.Container, opts StopOptions) (warnings []string, err error) {
+	if c.AutoRemove && c.State().Active() {
+		if err := c.AskRestart(); err != nil {
+			return nil, err
+		}
+	}
+	if err := in.Stop(ctx, c, opts); err != nil {
+		return nil, err
+	}
+	if c.AutoRemove {
+		if err := rootfs.Settle(c.WorkDirPath()); err != nil {
+			return nil, err
+		}
+	}
+	if _, warnings, err = in.Start(ctx, c, nil); err == nil {
+		in.Notify(c, "restart")
+	}
+	return warnings, err
 }
 
 // send sends a signal; a container that has ended is good.

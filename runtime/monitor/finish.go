@@ -74,8 +74,9 @@ func (m *monitor) linger() bool {
 func (m *monitor) leave(code int) {
 	defer span.Begin("leave").End()
 	m.note("take down network", m.closeSandbox())
+	remove := m.c.RemovedAtEnd()
 	m.note("remove run folder", os.RemoveAll(m.c.RunDir))
-	if m.c.AutoRemove {
+	if remove {
 		m.note("remove container", m.in.Discard(m.c, true))
 	}
 	m.unlock()
