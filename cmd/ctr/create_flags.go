@@ -36,7 +36,7 @@ func identityFlags() []cli.Flag {
 		boolFlag("rm", "Remove the container and its anonymous volumes when it exits"),
 		textFlag("restart", "Restart policy to apply when a container exits"),
 		textFlag("log-driver", "Logging driver for the container (json-file, journald, none)"),
-		listFlag("log-opt", "Log driver options (max-size, max-file)"),
+		listFlag("log-opt", "Log driver options (max-size, max-file, labels, env, tag, ...)"),
 	}
 }
 

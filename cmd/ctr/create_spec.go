@@ -165,7 +165,12 @@ func specMounts(c *cli.Context, s *container.Spec) error {
 		flag, spelled string
 		parse         func(string) (container.Mount, error)
 	}{{"volume", "", options.Volume}, {"mount", "--mount", options.Mount}, {"tmpfs", "", options.Tmpfs}} {
+		seen := map[string]bool{} // the same one twice is one, as in Docker
 		for _, text := range c.StringSlice(kind.flag) {
+			if seen[text] {
+				continue
+			}
+			seen[text] = true
 			m, err := kind.parse(text)
 			if err != nil && kind.spelled != "" {
 				return options.Invalid(text, kind.spelled, err)

@@ -3,8 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -45,11 +50,11 @@ func (a *app) logsCommand() *cli.Command {
 
 type logsOptions struct {
 	logs.ReadOptions
-	follow, timestamps bool
+	follow, timestamps, details bool
 }
 
 func parseLogs(c *cli.Context, now time.Time) (o logsOptions, err error) {
-	o.follow, o.timestamps = c.Bool("follow"), c.Bool("timestamps")
+	o.follow, o.timestamps, o.details = c.Bool("follow"), c.Bool("timestamps"), c.Bool("details")
 	o.Stdout, o.Stderr = true, true
 	if o.Tail, err = options.Tail(c.String("tail")); err != nil {
 		return o, err
@@ -73,7 +78,7 @@ func runLogs(ctx context.Context, in *lifecycle.Installation, name string, o log
 	if d := c.Spec.Log.Driver; d == "none" || d == "journald" {
 		return errors.New("configured logging driver does not support reading")
 	}
-	p := newLogPrinter(ui, o.timestamps)
+	p := newLogPrinter(ui, o)
 	o.Idle = p.flush
 	if s := c.State(); o.follow && s.Active() {
 		ended := make(chan struct{})
@@ -92,12 +97,13 @@ type logPrinter struct {
 	out        [2]*bufio.Writer
 	last       logs.Stream
 	timestamps bool
+	details    bool
 	inLine     [2]bool // the last entry of the stream had no end of line
 	stamp      []byte
 }
 
-func newLogPrinter(ui *ui, timestamps bool) *logPrinter {
-	p := &logPrinter{timestamps: timestamps}
+func newLogPrinter(ui *ui, o logsOptions) *logPrinter {
+	p := &logPrinter{timestamps: o.timestamps, details: o.details}
 	for s, w := range []io.Writer{logs.Stdout: ui.out, logs.Stderr: ui.err} {
 		p.out[s] = bufio.NewWriterSize(w, 64<<10)
 	}
@@ -122,6 +128,11 @@ func (p *logPrinter) print(e logs.Entry) error {
 			return err
 		}
 	}
+	if p.details && !p.inLine[e.Stream] {
+		if _, err := w.WriteString(details(e.Attrs)); err != nil {
+			return err
+		}
+	}
 	p.inLine[e.Stream] = len(e.Line) == 0 || e.Line[len(e.Line)-1] != '\n'
 	_, err := w.Write(e.Line)
 	return err
@@ -129,4 +140,17 @@ func (p *logPrinter) print(e logs.Entry) error {
 
 func (p *logPrinter) flush() error {
 	return errors.Join(p.out[logs.Stdout].Flush(), p.out[logs.Stderr].Flush())
+}
+
+// details are the attributes of an entry, sorted, as Docker writes them before the text.
+func details(attrs []byte) string {
+	var values map[string]string
+	if len(attrs) == 0 || json.Unmarshal(attrs, &values) != nil {
+		return " "
+	}
+	var pairs []string
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		pairs = append(pairs, url.QueryEscape(name)+"="+url.QueryEscape(values[name]))
+	}
+	return strings.Join(pairs, ",") + " "
 }

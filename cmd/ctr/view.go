@@ -18,6 +18,8 @@ import (
 type viewer struct {
 	names map[string]string // of networks, by ID
 	ids   map[string]string // of networks, by name
+
+	volumePath func(name string) string
 }
 
 func newViewer(in *lifecycle.Installation) (*viewer, error) {
@@ -25,7 +27,7 @@ func newViewer(in *lifecycle.Installation) (*viewer, error) {
 	if err != nil && !errors.Is(err, durable.ErrDamaged) {
 		return nil, err
 	}
-	v := &viewer{names: map[string]string{}, ids: map[string]string{}}
+	v := &viewer{names: map[string]string{}, ids: map[string]string{}, volumePath: in.Volumes.Path}
 	for _, n := range all {
 		v.names[n.ID], v.ids[n.Name] = n.Name, n.ID
 	}
@@ -37,12 +39,14 @@ func (v *viewer) view(c *container.Container) inspect.Container {
 	state := c.State()
 	out := inspect.Container{
 		Spec: c.Spec, State: state, Dir: c.Dir, LogPath: c.LogPath(),
+		VolumePath:  v.volumePath,
 		NetworkName: func(id string) string { return v.names[id] },
 		NetworkID:   func(name string) string { return v.ids[name] },
 	}
 	if c.Spec.Log.Driver == "none" {
 		out.LogPath = ""
 	}
+	out.MaskedPaths, out.ReadonlyPaths = lifecycle.SystemPaths(c.Security)
 	if state.Running() {
 		if r, err := network.ReadRecord(c.SandboxPath()); err == nil {
 			out.Record = r

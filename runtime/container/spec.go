@@ -123,7 +123,8 @@ type Mount struct {
 	Target      string    `json:"target"`
 	ReadOnly    bool      `json:"readOnly,omitempty"`
 	Propagation string    `json:"propagation,omitempty"` // rprivate (the default), private, rshared, shared, rslave, slave
-	// CreateSource makes a missing source folder, as -v does and --mount does not.
+	// CreateSource makes a missing source folder, as -v does and --mount does not. It tells them apart for inspect, and
+	// --tmpfs from --mount type=tmpfs.
 	CreateSource bool     `json:"createSource,omitempty"`
 	NonRecursive bool     `json:"nonRecursive,omitempty"`
 	NoCopy       bool     `json:"noCopy,omitempty"`    // volume: no copy of the image's content at first use
@@ -189,6 +190,8 @@ type Log struct {
 	Driver  string `json:"driver,omitempty"`  // json-file (also empty), none, journald
 	MaxSize int64  `json:"maxSize,omitempty"` // bytes a file; 0: no bound
 	MaxFile int    `json:"maxFile,omitempty"` // how many files; 0: 1
+	// Options are all --log-opt as they were given; labels, env, their -regex and tag say what each entry carries with it.
+	Options map[string]string `json:"options,omitempty"`
 }
 
 // HealthCheck is --health-cmd and its options, or the image's HEALTHCHECK.

@@ -54,8 +54,7 @@ func thisHost(c Config) (host, error) {
 			return host{}, err
 		}
 	}
-	// They tell how hot other tenants make the machine (moby masks them since 25.0.4).
-	h.throttles, _ = filepath.Glob("/sys/devices/system/cpu/cpu*/thermal_throttle")
+	h.throttles = throttles()
 	if h.executable, err = os.Executable(); err != nil {
 		return host{}, fmt.Errorf("find own executable: %w", err)
 	}

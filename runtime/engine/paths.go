@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"path/filepath"
 	"slices"
 
 	"ctr/runtime/container"
@@ -17,6 +18,17 @@ var readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", 
 
 // systemPathsUnconfined is the value of --security-opt systempaths= that leaves all of /proc and /sys open.
 const systemPathsUnconfined = "unconfined"
+
+// SystemPaths returns the paths that a container started now cannot see, and those that it cannot write.
+func SystemPaths(s container.Security) (masked, readonly []string) {
+	return systemPaths(s, host{throttles: throttles()})
+}
+
+// throttles tell how hot other tenants make the machine (moby masks them since 25.0.4).
+func throttles() []string {
+	paths, _ := filepath.Glob("/sys/devices/system/cpu/cpu*/thermal_throttle")
+	return paths
+}
 
 // systemPaths returns the paths to hide and those to protect.
 func systemPaths(s container.Security, h host) (masked, readonly []string) {

@@ -19,14 +19,24 @@ type Container struct {
 	Record  *network.Record // of its running sandbox; nil: none
 	Dir     string          // its folder under the data root
 	LogPath string
+	// MaskedPaths are hidden from its programs, ReadonlyPaths cannot be written.
+	MaskedPaths, ReadonlyPaths []string
+	// VolumePath gives the folder of a volume.
+	VolumePath func(name string) string
 	// NetworkName gives the name of a network by its ID, empty if there is none any more.
 	NetworkName func(id string) string
 	// NetworkID gives the ID of a network by its name, empty if there is none.
 	NetworkID func(name string) string
 }
 
+// Response is what Docker's API tells of a container, with the network settings that it had until version 29.
+type Response struct {
+	api.InspectResponse
+	NetworkSettings *NetworkSettings
+}
+
 // Inspect returns what `ctr container inspect` shows.
-func (c Container) Inspect() api.InspectResponse {
+func (c Container) Inspect() Response {
 	s := &c.Spec
 	path, args := "", append(append([]string{}, s.Entrypoint...), s.Cmd...)
 	if len(args) > 0 {
@@ -49,9 +59,8 @@ func (c Container) Inspect() api.InspectResponse {
 		Platform:        "linux",
 		AppArmorProfile: s.Security.AppArmor,
 		HostConfig:      c.hostConfig(),
-		Mounts:          mountPoints(s.Mounts),
+		Mounts:          c.mountPoints(),
 		Config:          c.config(),
-		NetworkSettings: c.networkSettings(),
 	}
 	if s.Rootfs.Dir == "" {
 		r.GraphDriver = &storage.DriverData{Name: "overlay2", Data: map[string]string{
@@ -61,7 +70,7 @@ func (c Container) Inspect() api.InspectResponse {
 	if len(s.Network.Mode) > 0 && strings.HasPrefix(string(s.Network.Mode), string(container.ModeContainer)) {
 		r.ResolvConfPath, r.HostnamePath, r.HostsPath = "", "", ""
 	}
-	return r
+	return Response{InspectResponse: r, NetworkSettings: c.networkSettings()}
 }
 
 func (c Container) state() *api.State {
@@ -111,6 +120,14 @@ func (c Container) config() *api.Config {
 		StopSignal:   s.StopSignal,
 		StopTimeout:  s.StopTimeout,
 	}
+	for _, m := range s.Mounts {
+		if m.Anonymous {
+			if cfg.Volumes == nil {
+				cfg.Volumes = map[string]struct{}{}
+			}
+			cfg.Volumes[m.Target] = struct{}{}
+		}
+	}
 	if cfg.Hostname == "" && s.Namespaces.UTS == container.ModePrivate && !strings.HasPrefix(string(s.Network.Mode), string(container.ModeContainer)) {
 		cfg.Hostname = shortID(s.ID)
 	}
@@ -126,10 +143,13 @@ func healthcheck(h *container.HealthCheck) *api.HealthConfig {
 	}
 }
 
-// mountPoints are the mounts as they are in the container.
-func mountPoints(mounts []container.Mount) []api.MountPoint {
+// mountPoints are the mounts as they are in the container, without those of --tmpfs, as in Docker.
+func (c Container) mountPoints() []api.MountPoint {
 	points := []api.MountPoint{}
-	for _, m := range mounts {
+	for _, m := range c.Spec.Mounts {
+		if m.Type == container.MountTmpfs && m.CreateSource {
+			continue
+		}
 		p := api.MountPoint{Type: mount.Type(m.Type), Source: m.Source, Destination: m.Target, RW: !m.ReadOnly}
 		switch m.Type {
 		case container.MountBind:
@@ -138,7 +158,13 @@ func mountPoints(mounts []container.Mount) []api.MountPoint {
 				p.Propagation = mount.PropagationRPrivate
 			}
 		case container.MountVolume:
-			p.Name, p.Source, p.Driver, p.Mode = m.Source, "", "local", "z"
+			p.Name, p.Source, p.Driver = m.Source, "", "local"
+			if c.VolumePath != nil && m.Source != "" {
+				p.Source = c.VolumePath(m.Source)
+			}
+			if !m.Anonymous {
+				p.Mode = "z"
+			}
 		case container.MountTmpfs:
 			p.Mode = strings.Join(m.Options, ",")
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/docker/go-units"
+	"github.com/moby/moby/api/types/blkiodev"
 	api "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	apinet "github.com/moby/moby/api/types/network"
@@ -63,9 +64,7 @@ func (c Container) hostConfig() *api.HostConfig {
 	if s.Init {
 		h.Init = &s.Init
 	}
-	if s.Security.SystemPaths == "unconfined" {
-		h.MaskedPaths, h.ReadonlyPaths = []string{}, []string{}
-	}
+	h.MaskedPaths, h.ReadonlyPaths = list(c.MaskedPaths), list(c.ReadonlyPaths)
 	return h
 }
 
@@ -112,6 +111,12 @@ func resources(s *container.Spec) api.Resources {
 		MemorySwap:        r.MemorySwap,
 		PidsLimit:         r.PidsLimit,
 		Ulimits:           []*units.Ulimit{},
+
+		BlkioWeightDevice:    []*blkiodev.WeightDevice{},
+		BlkioDeviceReadBps:   []*blkiodev.ThrottleDevice{},
+		BlkioDeviceWriteBps:  []*blkiodev.ThrottleDevice{},
+		BlkioDeviceReadIOps:  []*blkiodev.ThrottleDevice{},
+		BlkioDeviceWriteIOps: []*blkiodev.ThrottleDevice{},
 	}
 	for _, d := range s.Security.Devices {
 		out.Devices = append(out.Devices, api.DeviceMapping{PathOnHost: d.Source, PathInContainer: d.Target, CgroupPermissions: d.Permissions})
@@ -130,7 +135,11 @@ func logConfig(l container.Log) api.LogConfig {
 	if c.Type == "" {
 		c.Type = "json-file"
 	}
-	if l.MaxSize > 0 {
+	if l.Options != nil {
+		c.Config = l.Options
+		return c
+	}
+	if l.MaxSize > 0 { // a spec of before Options
 		c.Config["max-size"] = strconv.FormatInt(l.MaxSize, 10)
 	}
 	if l.MaxFile > 0 {
@@ -143,7 +152,7 @@ func logConfig(l container.Log) api.LogConfig {
 func binds(mounts []container.Mount) []string {
 	var out []string
 	for _, m := range mounts {
-		if !m.CreateSource || m.Source == "" {
+		if !m.CreateSource || m.Source == "" || m.Anonymous {
 			continue
 		}
 		var modes []string
@@ -165,11 +174,11 @@ func binds(mounts []container.Mount) []string {
 	return out
 }
 
-// volumes are the mounts of --mount.
+// volumes are the mounts of --mount, which --tmpfs is none of.
 func volumes(mounts []container.Mount) []mount.Mount {
 	var out []mount.Mount
 	for _, m := range mounts {
-		if m.CreateSource || m.Type == container.MountTmpfs {
+		if m.CreateSource {
 			continue
 		}
 		one := mount.Mount{Type: mount.Type(m.Type), Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
@@ -187,7 +196,7 @@ func volumes(mounts []container.Mount) []mount.Mount {
 func tmpfs(mounts []container.Mount) map[string]string {
 	out := map[string]string{}
 	for _, m := range mounts {
-		if m.Type == container.MountTmpfs {
+		if m.Type == container.MountTmpfs && m.CreateSource {
 			out[m.Target] = strings.Join(m.Options, ",")
 		}
 	}

@@ -67,17 +67,21 @@ func web() Container {
 			Mounts: []container.Mount{
 				{Type: container.MountBind, Source: "/src", Target: "/dst", ReadOnly: true, CreateSource: true},
 				{Type: container.MountVolume, Source: "data", Target: "/data"},
-				{Type: container.MountTmpfs, Target: "/tmp", Options: []string{"size=1m"}},
+				{Type: container.MountVolume, Source: strings.Repeat("d4", 32), Target: "/anon", Anonymous: true, CreateSource: true},
+				{Type: container.MountTmpfs, Target: "/tmp", Options: []string{"size=1m"}, CreateSource: true},
+				{Type: container.MountTmpfs, Target: "/cache", Options: []string{"mode=700"}},
 			},
 			Security:  container.Security{CapAdd: []string{"CAP_NET_ADMIN"}, NoNewPrivileges: true, Devices: []container.Device{{Source: "/dev/null", Target: "/dev/x", Permissions: "r"}}},
 			Resources: container.Resources{Memory: 64 << 20, NanoCPUs: 1e9, PidsLimit: &limit, OOMScoreAdj: &score, Ulimits: []container.Ulimit{{Name: "nofile", Soft: 1, Hard: 2}}},
 			Restart:   container.RestartPolicy{Name: "on-failure", MaxRetries: 3}, StopSignal: "SIGQUIT", StopTimeout: &three,
-			Log:    container.Log{MaxSize: 1000, MaxFile: 2},
+			Log:    container.Log{MaxSize: 1000, MaxFile: 2, Options: map[string]string{"max-size": "1k", "max-file": "2", "labels": "a"}},
 			Health: &container.HealthCheck{Test: []string{"CMD", "true"}, Interval: time.Second},
 		},
 		State:       container.State{Status: container.Running, PID: 42, StartedAt: then.Add(time.Second), Health: &container.Health{Status: "healthy"}},
 		Dir:         "/var/lib/ctr/containers/1f",
 		LogPath:     "/var/lib/ctr/containers/1f/1f-json.log",
+		MaskedPaths: []string{"/proc/kcore"}, ReadonlyPaths: []string{"/proc/sys"},
+		VolumePath:  func(name string) string { return "/var/lib/ctr/volumes/" + name + "/_data" },
 		NetworkName: func(id string) string { return map[string]string{mynet: "mynet"}[id] },
 		NetworkID:   func(name string) string { return map[string]string{"host": strings.Repeat("b2", 32)}[name] },
 	}
@@ -190,4 +194,19 @@ func TestImage(t *testing.T) {
 	i.Config.Config.Cmd, i.Config.Config.ExposedPorts = []string{"sh"}, map[string]struct{}{"80/tcp": {}}
 	i.Config.History = []v1.History{{Comment: "first"}, {Comment: "last"}}
 	golden(t, "image", Image(i))
+}
+
+// TestDefaultBridge shows the place on the default bridge as Docker did before version 29, too.
+func TestDefaultBridge(t *testing.T) {
+	c := web()
+	if s := c.Inspect().NetworkSettings; s.IPAddress.IsValid() || s.MacAddress != nil {
+		t.Errorf("on another network: %+v", s)
+	}
+	c.Record.Endpoints[0].Name = "bridge"
+	s := c.Inspect().NetworkSettings
+	e := s.Networks["bridge"]
+	if s.IPAddress != e.IPAddress || s.IPPrefixLen != 16 || s.Gateway != e.Gateway || s.MacAddress.String() != "02:42:ac:12:00:09" ||
+		s.GlobalIPv6Address != e.GlobalIPv6Address || s.EndpointID != e.EndpointID {
+		t.Errorf("got %+v", s)
+	}
 }

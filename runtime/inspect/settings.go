@@ -13,9 +13,23 @@ import (
 	"ctr/runtime/container"
 )
 
+// NetworkSettings are those of Docker's API, with what it had until version 29, and many scripts ask for: the container's
+// place on the default bridge.
+type NetworkSettings struct {
+	api.NetworkSettings
+	EndpointID          string
+	Gateway             netip.Addr
+	GlobalIPv6Address   netip.Addr
+	GlobalIPv6PrefixLen int
+	IPAddress           netip.Addr
+	IPPrefixLen         int
+	IPv6Gateway         netip.Addr
+	MacAddress          apinet.HardwareAddr
+}
+
 // networkSettings are the container's networks as they are while it runs, and as they were asked for otherwise.
-func (c Container) networkSettings() *api.NetworkSettings {
-	s := &api.NetworkSettings{Ports: apinet.PortMap{}, Networks: map[string]*apinet.EndpointSettings{}}
+func (c Container) networkSettings() *NetworkSettings {
+	s := &NetworkSettings{NetworkSettings: api.NetworkSettings{Ports: apinet.PortMap{}, Networks: map[string]*apinet.EndpointSettings{}}}
 	n := c.Spec.Network
 	if n.Mode == container.ModeHost || n.Mode == container.ModeNone {
 		e := &apinet.EndpointSettings{}
@@ -42,6 +56,10 @@ func (c Container) networkSettings() *api.NetworkSettings {
 		s.Networks[e.Name] = asIs(spec, e)
 	}
 	s.Ports = published(c.Spec.Network, c.Record.Ports)
+	if e := s.Networks["bridge"]; e != nil {
+		s.EndpointID, s.MacAddress, s.Gateway, s.IPAddress, s.IPPrefixLen = e.EndpointID, e.MacAddress, e.Gateway, e.IPAddress, e.IPPrefixLen
+		s.IPv6Gateway, s.GlobalIPv6Address, s.GlobalIPv6PrefixLen = e.IPv6Gateway, e.GlobalIPv6Address, e.GlobalIPv6PrefixLen
+	}
 	return s
 }
 

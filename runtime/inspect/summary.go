@@ -31,7 +31,7 @@ func (c Container) Summary(now time.Time) api.Summary {
 		State:           api.ContainerState(c.State.Status),
 		Status:          Status(c.State, now),
 		NetworkSettings: &api.NetworkSettingsSummary{Networks: c.networkSettings().Networks},
-		Mounts:          mountPoints(s.Mounts),
+		Mounts:          c.mountPoints(),
 	}
 	out.HostConfig.NetworkMode = string(c.networkMode())
 	if h := c.State.Health; h != nil && c.State.Running() {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"ctr/images"
+	"ctr/runtime/container"
+	"ctr/runtime/engine"
 	"ctr/runtime/installation"
 )
 
@@ -79,3 +81,6 @@ type RemoveOptions struct {
 
 // ErrUnknownImage is returned by Create with PullNever.
 var ErrUnknownImage = errors.New("no such image")
+
+// SystemPaths are the paths that a container with these settings cannot see, and those that it cannot write.
+func SystemPaths(s container.Security) (masked, readonly []string) { return engine.SystemPaths(s) }

@@ -30,6 +30,7 @@ type Entry struct {
 	Time   time.Time
 	Stream Stream
 	Line   []byte // with its newline; a part that another one follows has none. Valid until the next entry is read.
+	Attrs  []byte // what the entry carries with it, a JSON object of strings; nil: nothing. Valid as long as Line.
 }
 
 // errMalformed is returned by decode for what is no entry: a line that a crash of the machine cut short.
@@ -57,10 +58,15 @@ func appendEntry(dst, line []byte, newline bool, tail []byte) []byte {
 }
 
 // appendTail appends what all entries of one stream and moment have in common: everything after the text.
-func appendTail(dst []byte, s Stream, t time.Time) []byte {
+func appendTail(dst []byte, s Stream, attrs string, t time.Time) []byte {
 	dst = append(dst, `","stream":"`...)
 	dst = append(dst, s.String()...)
-	dst = append(dst, `","time":"`...)
+	if attrs != "" {
+		dst = append(append(dst, `","attrs":`...), attrs...)
+		dst = append(dst, `,"time":"`...)
+	} else {
+		dst = append(dst, `","time":"`...)
+	}
 	dst = t.UTC().AppendFormat(dst, time.RFC3339Nano)
 	return append(dst, "\"}\n"...)
 }
@@ -108,7 +114,7 @@ func appendEscapedByte(dst []byte, b byte) []byte {
 }
 
 // decode reads one line of the log. The text goes to buf, which is returned for the next call; e.Line is a part of it.
-// Members that it does not know are skipped (Docker's attrs).
+// Members that it does not know are skipped.
 func decode(line, buf []byte, e *Entry) ([]byte, error) {
 	*e = Entry{}
 	s := scanner{in: line}
@@ -139,6 +145,11 @@ func decode(line, buf []byte, e *Entry) ([]byte, error) {
 			var err error
 			e.Time, err = time.Parse(time.RFC3339Nano, string(key))
 			ok, haveTime = ok && err == nil, true
+		case "attrs":
+			s.space()
+			e.Attrs = s.in
+			ok = s.skip(0)
+			e.Attrs = e.Attrs[:len(e.Attrs)-len(s.in)]
 		default:
 			ok = s.skip(0)
 		}

@@ -2,6 +2,7 @@ package logs
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +21,8 @@ type JournalOptions struct {
 	ID    string `json:"id"`
 	Name  string `json:"name"`
 	Image string `json:"image,omitempty"`
+	Tag   string `json:"tag,omitempty"`   // empty: the short ID
+	Extra string `json:"extra,omitempty"` // further fields, each NAME=value and a newline
 }
 
 // The priorities of syslog(3) that Docker gives the streams.
@@ -45,12 +48,13 @@ func OpenJournal(socket string, o JournalOptions) (*Journal, error) {
 			{"CONTAINER_ID", short},
 			{"CONTAINER_ID_FULL", o.ID},
 			{"CONTAINER_NAME", o.Name},
-			{"CONTAINER_TAG", short},
-			{"SYSLOG_IDENTIFIER", short},
+			{"CONTAINER_TAG", cmp.Or(o.Tag, short)},
+			{"SYSLOG_IDENTIFIER", cmp.Or(o.Tag, short)},
 			{"IMAGE_NAME", o.Image},
 		} {
 			j.fields[stream] = append(j.fields[stream], field[0]+"="+field[1]+"\n"...)
 		}
+		j.fields[stream] = append(j.fields[stream], o.Extra...)
 	}
 	return j, j.connect()
 }

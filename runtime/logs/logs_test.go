@@ -383,7 +383,7 @@ func FuzzDecode(f *testing.F) {
 func FuzzRoundTrip(f *testing.F) {
 	f.Add([]byte("a\"\\\n\x00\xff\u2029<é"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		line := appendEntry(nil, text, true, appendTail(nil, Stderr, moment))
+		line := appendEntry(nil, text, true, appendTail(nil, Stderr, "", moment))
 		var std struct{ Log, Stream string }
 		if err := json.Unmarshal(line, &std); err != nil {
 			t.Fatalf("%q is no JSON: %v", line, err)
@@ -432,5 +432,29 @@ func BenchmarkRead(b *testing.B) {
 		if err := Read(context.Background(), path, everything, func(Entry) error { return nil }); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestAttributes finds what entries carry with them, whatever stands around it.
+func TestAttributes(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	w, err := Open(path, Options{Attrs: `{"a":"}\"x"}`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(Stdout, []byte("one\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var got string
+	err = Read(t.Context(), path, ReadOptions{Tail: -1, Stdout: true}, func(e Entry) error {
+		got += string(e.Line) + string(e.Attrs)
+		return nil
+	})
+	if want := "one\n" + `{"a":"}\"x"}`; err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }

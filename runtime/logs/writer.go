@@ -21,8 +21,9 @@ const (
 
 // Options say how much of a log is kept.
 type Options struct {
-	MaxSize int64 // bytes a file, after which the next one is begun; 0: no bound
-	MaxFile int   // how many files, the current one included; below 2, the one file starts anew when it is full, as in Docker
+	MaxSize int64  // bytes a file, after which the next one is begun; 0: no bound
+	MaxFile int    // how many files, the current one included; below 2, the one file starts anew when it is full, as in Docker
+	Attrs   string `json:"attrs,omitempty"` // what each entry carries with it: a JSON object of strings; empty: nothing
 }
 
 // Writer writes one log. Its methods may be called from several goroutines.
@@ -84,7 +85,7 @@ func (w *Writer) Write(s Stream, p []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.now()
-	w.tail = appendTail(w.tail[:0], s, now)
+	w.tail = appendTail(w.tail[:0], s, w.opts.Attrs, now)
 	part := &w.partial[s]
 	var errs error
 	for len(p) > 0 {
@@ -115,7 +116,7 @@ func (w *Writer) flushPart(s Stream, part *partial, now time.Time, last bool) er
 	if begun.IsZero() {
 		begun = now
 	}
-	err := w.add(part.text, last, appendTail(nil, s, begun))
+	err := w.add(part.text, last, appendTail(nil, s, w.opts.Attrs, begun))
 	part.text, part.begun = part.text[:0], begun
 	if last {
 		// Give the memory back: a container idles with it otherwise.

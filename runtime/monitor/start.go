@@ -16,7 +16,6 @@ import (
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
 	"ctr/runtime/keep"
-	"ctr/runtime/logs"
 )
 
 // run is one run of the container, from the first thing made to the last one taken away.
@@ -208,13 +207,7 @@ func (r *run) hand() error {
 	p := &keep.Program{Init: r.created.Init(), StdinOnce: c.StdinOnce && !c.TTY, Pty: r.created.Pty()}
 	r.streams.closeProgramEnds()
 	p.Stdin, p.Stdout, p.Stderr = r.streams.stdin, r.streams.stdout, r.streams.stderr
-	switch c.Log.Driver {
-	case "none":
-	case "journald":
-		p.Log.Journal = &logs.JournalOptions{ID: c.ID, Name: c.Name, Image: c.Image.Ref}
-	default:
-		p.Log = keep.Log{Path: c.LogPath(), Options: logs.Options{MaxSize: c.Log.MaxSize, MaxFile: c.Log.MaxFile}}
-	}
+	p.Log = keptLog(c)
 	if c.Spec.Health.Enabled() {
 		h := c.Spec.Health.WithDefaults()
 		first := h.Interval

@@ -64,6 +64,9 @@ func (v *Volume) Path() string { return filepath.Join(v.dir, dataDir) }
 // Store is the volumes of one installation.
 type Store struct{ dir string }
 
+// Path returns the folder that containers mount of the volume with the name, be it there or not.
+func (s *Store) Path(name string) string { return filepath.Join(s.dir, name, dataDir) }
+
 // Open opens the volumes in <data root>/volumes, and makes the folder if it is missing.
 func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {

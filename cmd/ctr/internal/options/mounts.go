@@ -118,7 +118,7 @@ func checkMount(m *container.Mount, spec string) error {
 // Tmpfs parses one --tmpfs: TARGET[:OPTIONS].
 func Tmpfs(spec string) (container.Mount, error) {
 	target, options, _ := strings.Cut(spec, ":")
-	m := container.Mount{Type: container.MountTmpfs, Target: target}
+	m := container.Mount{Type: container.MountTmpfs, Target: target, CreateSource: true}
 	if options != "" {
 		m.Options = strings.Split(options, ",")
 	}

@@ -187,8 +187,8 @@ func TestTmpfs(t *testing.T) {
 		want container.Mount
 		err  string
 	}{
-		{"/t", container.Mount{Type: "tmpfs", Target: "/t"}, ""},
-		{"/t:size=64m,mode=1777,noexec", container.Mount{Type: "tmpfs", Target: "/t", Options: []string{"size=64m", "mode=1777", "noexec"}}, ""},
+		{"/t", container.Mount{Type: "tmpfs", Target: "/t", CreateSource: true}, ""},
+		{"/t:size=64m,mode=1777,noexec", container.Mount{Type: "tmpfs", Target: "/t", CreateSource: true, Options: []string{"size=64m", "mode=1777", "noexec"}}, ""},
 		{"t", container.Mount{}, "invalid mount path: 't' mount path must be absolute"},
 		{"/t:foo", container.Mount{}, `invalid tmpfs option ["foo"]`},
 	} {
@@ -370,7 +370,15 @@ func TestRestartPolicy(t *testing.T) {
 
 func TestLog(t *testing.T) {
 	got, err := Log("json-file", []string{"max-size=10m", "max-file=3"})
-	check(t, "json-file", got, err, container.Log{Driver: "json-file", MaxSize: 10e6, MaxFile: 3}, "")
+	check(t, "json-file", got, err, container.Log{
+		Driver: "json-file", MaxSize: 10e6, MaxFile: 3, Options: map[string]string{"max-size": "10m", "max-file": "3"},
+	}, "")
+	_, err = Log("", []string{"env-regex=("})
+	check(t, "regex", 0, err, 0, "invalid value for env-regex: error parsing regexp: missing closing ): `(`")
+	_, err = Log("", []string{"tag={{"})
+	check(t, "tag", 0, err, 0, "invalid value for tag: template: :1: unclosed action")
+	_, err = Log("journald", []string{"nope=1"})
+	check(t, "unknown", 0, err, 0, "unknown log opt 'nope' for journald log driver")
 	_, err = Log("none", []string{"a=b"})
 	check(t, "none", 0, err, 0, "invalid logging opts for driver none")
 	_, err = Log("", []string{"max-file=3"})

@@ -1,12 +1,15 @@
 package options
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/big"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
+	"text/template"
 
 	"github.com/docker/go-units"
 
@@ -127,6 +130,10 @@ func Log(driver string, opts []string) (container.Log, error) {
 	}
 	for _, opt := range opts {
 		key, value, _ := strings.Cut(opt, "=")
+		if l.Options == nil {
+			l.Options = map[string]string{}
+		}
+		l.Options[key] = value
 		var err error
 		switch key {
 		case "max-size":
@@ -137,10 +144,19 @@ func Log(driver string, opts []string) (container.Log, error) {
 			if l.MaxFile, err = strconv.Atoi(value); err != nil || l.MaxFile < 1 || l.MaxFile > 1000 {
 				return l, fmt.Errorf("invalid value for max-file: %q: want 1 to 1000", value)
 			}
-		case "mode", "max-buffer-size", "compress", "labels", "labels-regex", "env", "env-regex", "tag":
+		case "labels-regex", "env-regex":
+			if _, err := regexp.Compile(value); err != nil {
+				return l, fmt.Errorf("invalid value for %s: %w", key, err)
+			}
+		case "tag":
+			if _, err := template.New("").Parse(value); err != nil {
+				return l, fmt.Errorf("invalid value for tag: %w", err)
+			}
+		case "labels", "env":
+		case "mode", "max-buffer-size", "compress":
 			// Taken, for commands written for Docker; a log here is complete and plain.
 		default:
-			return l, fmt.Errorf("unknown log opt '%s' for json-file log driver", key)
+			return l, fmt.Errorf("unknown log opt '%s' for %s log driver", key, cmp.Or(driver, "json-file"))
 		}
 	}
 	if l.MaxFile > 1 && l.MaxSize == 0 {
