@@ -34,6 +34,9 @@ func (a *app) createCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			if err := in.MakeVolumes(c.Context, created); err != nil {
+				return errors.Join(err, in.Remove(c.Context, created, lifecycle.RemoveOptions{Force: true, Volumes: true}))
+			}
 			a.ui.println(created.ID)
 			return nil
 		},

@@ -59,6 +59,9 @@ func parseEvents(c *cli.Context, now time.Time) (o eventsOptions, err error) {
 			}
 		}
 	}
+	if !o.Since.IsZero() && !o.Until.IsZero() && o.Since.After(o.Until) {
+		return o, fmt.Errorf("`since` time (%s) cannot be after `until` time (%s)", c.String("since"), c.String("until"))
+	}
 	if o.keep, err = eventFilters(c.StringSlice("filter")); err != nil {
 		return o, err
 	}

@@ -9,7 +9,6 @@ import (
 
 	"ctr/cmd/ctr/internal/format"
 	"ctr/images"
-	"ctr/runtime/events"
 	"ctr/runtime/lifecycle"
 )
 
@@ -124,7 +123,7 @@ func (a *app) tagCommand() *cli.Command {
 			if err := in.Images.Tag(c.Args().First(), c.Args().Get(1)); err != nil {
 				return err
 			}
-			in.NotifyOf(events.Image, "tag", c.Args().First(), "name", c.Args().Get(1))
+			in.NotifyTag(c.Args().Get(1))
 			return nil
 		},
 	}

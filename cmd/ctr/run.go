@@ -145,6 +145,9 @@ func follow(ctx context.Context, in *lifecycle.Installation, c *container.Contai
 	if !proxy && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if err == nil && result.Detached {
+		in.Notify(c, "detach")
+	}
 	return outcome(result, err)
 }
 

@@ -63,6 +63,9 @@ func check(roots lifecycle.Roots, id string) (early bool, err error) {
 	if !c.State().Running() {
 		return false, nil // it was the end that the check ran into
 	}
+	if now.Status != state.Health.Status {
+		in.Notify(c, "health_status: "+now.Status)
+	}
 	return spec.Early(now, time.Now()), c.WriteHealth(now)
 }
 

@@ -2,7 +2,9 @@ package installation
 
 import (
 	"maps"
+	"strconv"
 
+	"ctr/network"
 	"ctr/runtime/container"
 	"ctr/runtime/events"
 )
@@ -14,6 +16,27 @@ func (in *Installation) Notify(c *container.Container, action string, more ...st
 	maps.Copy(attributes, c.Labels)
 	attributes["image"], attributes["name"] = c.Image.Ref, c.Name
 	in.note(events.Container, action, c.ID, attributes, more)
+}
+
+// NotifyNetworks does so for the networks that a container's run takes, or gives back.
+func (in *Installation) NotifyNetworks(c *container.Container, action string, endpoints []network.Endpoint) {
+	for _, e := range endpoints {
+		driver := ""
+		if s, err := in.Networks.Find(e.Network); err == nil {
+			driver = s.Driver
+		}
+		in.NotifyOf(events.Network, action, e.Network, "container", c.ID, "name", e.Name, "type", driver)
+	}
+}
+
+// NotifyVolumes does so for its volumes.
+func (in *Installation) NotifyVolumes(c *container.Container, action string) {
+	for _, m := range c.Mounts {
+		if m.Type == container.MountVolume {
+			in.NotifyOf(events.Volume, action, m.Source,
+				"container", c.ID, "driver", "local", "destination", m.Target, "read/write", strconv.FormatBool(!m.ReadOnly))
+		}
+	}
 }
 
 // NotifyOf does so for an image, a network or a volume.

@@ -99,6 +99,9 @@ func (in *Installation) Commit(ctx context.Context, c *container.Container, ref 
 	r.CloseWithError(err)
 	<-done
 	if err == nil {
+		if ref != "" {
+			in.NotifyTag(ref)
+		}
 		in.Notify(c, "commit", "imageID", image.ID, "imageRef", ref, "comment", o.Message)
 	}
 	return image, err

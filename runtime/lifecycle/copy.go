@@ -29,9 +29,9 @@ var ErrNoSuchFile = errors.New("no such file or directory")
 
 // CopyOut copies a file or folder of a container to the host, by Docker's rules for what the copy is called, and returns how
 // many bytes the files had as an archive. On error a part may have been copied.
-func (in *Installation) CopyOut(ctx context.Context, c *container.Container, from, to string, o CopyOptions) (int64, error) {
-	var n int64
-	err := in.withFiles(ctx, c, func(root *inroot.Root) error {
+func (in *Installation) CopyOut(ctx context.Context, c *container.Container, from, to string, o CopyOptions) (n int64, err error) {
+	defer func() { in.notifyCopied(c, "archive-path", from, err) }()
+	err = in.withFiles(ctx, c, func(root *inroot.Root) error {
 		source, err := openSource(root, from, o.FollowLink)
 		if err != nil {
 			return inContainer(c, from, err)
@@ -87,11 +87,13 @@ func (in *Installation) CopyIn(ctx context.Context, c *container.Container, from
 		n, err = transfer(ctx, source, t.name, func(r io.Reader) error { return unpack.Into(ctx, root, t.dir, r, into) })
 		return readOnly(c, to, err)
 	})
+	in.notifyCopied(c, "extract-to-dir", to, err)
 	return n, err
 }
 
 // ReadArchive writes a file or folder of a container as a tar archive.
-func (in *Installation) ReadArchive(ctx context.Context, c *container.Container, from string, w io.Writer, o CopyOptions) error {
+func (in *Installation) ReadArchive(ctx context.Context, c *container.Container, from string, w io.Writer, o CopyOptions) (err error) {
+	defer func() { in.notifyCopied(c, "archive-path", from, err) }()
 	return in.withFiles(ctx, c, func(root *inroot.Root) error {
 		source, err := openSource(root, from, o.FollowLink)
 		if err != nil {
@@ -107,7 +109,8 @@ func (in *Installation) ReadArchive(ctx context.Context, c *container.Container,
 }
 
 // WriteArchive unpacks a tar archive, compressed or not, into a folder of a container; its files keep their owners.
-func (in *Installation) WriteArchive(ctx context.Context, c *container.Container, to string, r io.Reader) error {
+func (in *Installation) WriteArchive(ctx context.Context, c *container.Container, to string, r io.Reader) (err error) {
+	defer func() { in.notifyCopied(c, "extract-to-dir", to, err) }()
 	plain, err := images.Decompress(r)
 	if err != nil {
 		return err
@@ -124,6 +127,13 @@ func (in *Installation) WriteArchive(ctx context.Context, c *container.Container
 		dir.Close()
 		return readOnly(c, to, unpack.Into(ctx, root, to, plain, unpack.IntoOptions{}))
 	})
+}
+
+// notifyCopied writes in the journal that something was copied, unless it was not.
+func (in *Installation) notifyCopied(c *container.Container, action, path string, err error) {
+	if err == nil {
+		in.Notify(c, action, "path", path)
+	}
 }
 
 // inContainer words what is wrong with a path in a container, as Docker does.

@@ -20,7 +20,9 @@ import (
 // them; without, it returns as soon as the program runs, with code 0. It returns container.ErrNotRunning, or *engine.StartError
 // if the program cannot be executed.
 func (in *Installation) Exec(ctx context.Context, c *container.Container, spec ExecSpec, streams *attach.Streams) (int, error) {
-	in.Notify(c, "exec_start: "+strings.Join(spec.Args, " "))
+	command := strings.Join(spec.Args, " ")
+	in.Notify(c, "exec_create: "+command)
+	in.Notify(c, "exec_start: "+command)
 	code, err := in.exec(ctx, c, spec, streams)
 	if err == nil && streams != nil {
 		in.Notify(c, "exec_die", "exitCode", strconv.Itoa(code))

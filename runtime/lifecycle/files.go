@@ -32,7 +32,7 @@ func (in *Installation) withFiles(ctx context.Context, c *container.Container, f
 		return f(root)
 	}, func() error {
 		return rootfs.WithPrivateMounts(func() error {
-			root, err := in.mountFiles(c)
+			root, err := in.mountFiles(ctx, c)
 			if err != nil {
 				return err
 			}
@@ -139,8 +139,9 @@ func (in *Installation) lower(c *container.Container) []string {
 	return dirs
 }
 
-// mountFiles mounts a container's file system with its volumes in the thread's private mount namespace, and opens it.
-func (in *Installation) mountFiles(c *container.Container) (*inroot.Root, error) {
+// mountFiles mounts a container's file system with its volumes in the thread's private mount namespace, and opens it. Volumes
+// that are not there yet are made, so that `create` and `cp` fill them before the first start.
+func (in *Installation) mountFiles(ctx context.Context, c *container.Container) (*inroot.Root, error) {
 	target, err := in.mountPoint(c)
 	if err != nil {
 		return nil, err
@@ -158,7 +159,7 @@ func (in *Installation) mountFiles(c *container.Container) (*inroot.Root, error)
 		return nil, err
 	}
 	for _, mount := range c.Mounts {
-		if err := in.mountVolume(root, mount); err != nil {
+		if err := in.mountVolume(ctx, root, target, mount); err != nil {
 			root.Close()
 			return nil, fmt.Errorf("mount %q: %w", mount.Target, err)
 		}
@@ -166,18 +167,22 @@ func (in *Installation) mountFiles(c *container.Container) (*inroot.Root, error)
 	return root, nil
 }
 
-// mountVolume mounts a volume or a folder of the host where the container has it. What is not there yet is left out.
-func (in *Installation) mountVolume(root *inroot.Root, mount container.Mount) error {
+// mountVolume mounts a volume or a folder of the host where the container has it. What is not there yet is left out, but for
+// volumes.
+func (in *Installation) mountVolume(ctx context.Context, root *inroot.Root, target string, mount container.Mount) (err error) {
 	source := mount.Source
 	switch mount.Type {
 	case container.MountTmpfs:
 		return nil
 	case container.MountVolume:
-		v, err := in.Volumes.Find(mount.Source)
-		if err != nil {
-			return nil
+		if source, err = in.VolumeFolder(ctx, target, mount); err != nil {
+			return err
 		}
-		source = v.Path()
+		place, err := root.MkdirAll(mount.Target, 0o755, 0, 0)
+		if err != nil {
+			return nil // a read-only file system, or no place for a folder: its start says so
+		}
+		place.Close()
 	case container.MountBind:
 	}
 	place, err := root.Open(mount.Target, unix.O_PATH, 0)

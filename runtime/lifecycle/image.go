@@ -12,6 +12,7 @@ import (
 	"ctr/images"
 	"ctr/network"
 	"ctr/runtime/container"
+	"ctr/runtime/events"
 	"ctr/runtime/volume"
 )
 
@@ -118,4 +119,15 @@ func parseExposed(s string) (network.Expose, error) {
 		return e, nil
 	}
 	return e, fmt.Errorf("image exposes %q: invalid protocol", s)
+}
+
+// NotifyTag writes in the journal that an image has got a name.
+func (in *Installation) NotifyTag(name string) {
+	ref, err := images.ParseReference(name)
+	if err != nil {
+		return
+	}
+	if image, err := in.Images.Find(name); err == nil {
+		in.NotifyOf(events.Image, "tag", image.ID, "name", ref.WithDefaultTag().Familiar())
+	}
 }

@@ -119,6 +119,7 @@ func (in *Installation) Attach(_ context.Context, c *container.Container, stream
 	if err != nil {
 		return nil, fmt.Errorf("attach to container %s: %w", c.Name, err)
 	}
+	in.Notify(c, "attach")
 	return &Session{client}, nil
 }
 

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"ctr/internal/durable"
+	"ctr/rootfs/inroot"
 	"ctr/runtime/container"
 	"ctr/runtime/events"
 	"ctr/runtime/volume"
@@ -24,6 +26,14 @@ func (in *Installation) CreateVolume(spec volume.Spec) (*volume.Volume, error) {
 		in.NotifyOf(events.Volume, "create", v.Name, "driver", "local")
 	}
 	return v, ensureErr
+}
+
+// MakeVolumes makes the volumes of a container that was never started, with what its image has at their places.
+func (in *Installation) MakeVolumes(ctx context.Context, c *container.Container) error {
+	if !slices.ContainsFunc(c.Mounts, func(m container.Mount) bool { return m.Type == container.MountVolume }) {
+		return nil
+	}
+	return in.withFiles(ctx, c, func(*inroot.Root) error { return nil })
 }
 
 // VolumeUsers returns the IDs of the containers that have each volume, by the volume's name.

@@ -55,7 +55,7 @@ func (m *monitor) engineConfig(ctx context.Context, root string) (engine.Config,
 				return engine.Config{}, err
 			}
 		case container.MountVolume:
-			if cfg.Mounts[i].Source, err = m.volumeSource(ctx, root, mount); err != nil {
+			if cfg.Mounts[i].Source, err = m.in.VolumeFolder(ctx, root, mount); err != nil {
 				return engine.Config{}, err
 			}
 		}

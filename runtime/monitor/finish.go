@@ -40,6 +40,7 @@ func (m *monitor) end(r *run, code int, again decision) {
 	if !held {
 		m.note("take down network", m.closeSandbox())
 	}
+	m.in.NotifyVolumes(m.c, "unmount")
 	if held && !again.restart {
 		m.note("record end", m.c.WriteMonitor(m.record))
 	}

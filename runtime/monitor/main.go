@@ -64,7 +64,9 @@ type monitor struct {
 	record  container.Monitor
 	control *os.File     // to the command that waits for the start; nil once it has its answer
 	first   *attach.Conn // the first client; nil if there is none, and once the keeper has it
-	order   *keep.Order  // the client that waits for another start
+	// attached says that there was one, of which the journal has not told yet.
+	attached bool
+	order    *keep.Order // the client that waits for another start
 
 	policy  *policy
 	keeper  *keep.Keeper
@@ -150,6 +152,12 @@ func (m *monitor) live(r *run) error {
 				return m.refuse(err)
 			}
 			m.answer(reply{Warnings: r.warnings})
+			if m.attached {
+				m.in.Notify(m.c, "attach")
+				m.attached = false
+			}
+			m.in.NotifyNetworks(m.c, "connect", r.networks)
+			m.in.NotifyVolumes(m.c, "mount")
 			m.in.Notify(m.c, "start")
 		}
 		running := span.Begin("program")
@@ -211,7 +219,7 @@ func (m *monitor) listen() error {
 		return nil
 	}
 	first := m.first
-	m.first = nil
+	m.first, m.attached = nil, true
 	return m.keeper.Greet(first)
 }
 

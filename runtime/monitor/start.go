@@ -28,6 +28,7 @@ type run struct {
 	program  *keep.Program
 	began    time.Time
 	warnings []string
+	networks []network.Endpoint // that were made for it
 }
 
 // start brings the container to run. On error nothing of the try is left but the run folder, which the caller removes.
@@ -105,6 +106,7 @@ func (r *run) network(ctx context.Context, namespace chan<- string) error {
 	if r.m.sandbox, err = r.m.in.Networks.Setup(ctx, spec, r.m.record.Monitor, usable); err != nil {
 		return r.m.nameHolder(err)
 	}
+	r.networks = r.m.sandbox.Record.Endpoints
 	if s := r.m.sandbox; s.NetNS != nil {
 		r.m.keeper.Serve(keep.Services{NetNS: s.NetNS, DNS: s.DNS, UDP: s.DNSUDP, TCP: s.DNSTCP, Forwards: s.Forwards()})
 	}
@@ -248,6 +250,9 @@ func (m *monitor) releaseCgroup() error {
 // closeSandbox takes the network side down. The veth goes with the namespace when the last descriptor is closed.
 func (m *monitor) closeSandbox() error {
 	defer span.Begin("take down network").End()
+	if record, err := network.ReadRecord(m.c.SandboxPath()); err == nil && !m.record.StartedAt.IsZero() {
+		defer func() { m.in.NotifyNetworks(m.c, "disconnect", record.Endpoints) }()
+	}
 	if m.keeper != nil {
 		if m.sandbox != nil {
 			m.sandbox.Ports = m.keeper.Services().Held() // they may have changed
