@@ -40,6 +40,7 @@ type Record struct {
 	Version   int         `json:"version"`
 	Spec      SandboxSpec `json:"spec"`
 	Owner     proc.ID     `json:"owner"`               // the monitor
+	LeasedBy  proc.ID     `json:"leasedBy,omitzero"`   // the owner whom the leases were taken for, if another one has succeeded it
 	Init      proc.ID     `json:"init,omitzero"`       // the container's first process, once it is announced
 	Endpoints []Endpoint  `json:"endpoints,omitempty"` // in the order of the spec
 	Ports     []Port      `json:"ports,omitempty"`     // with the host ports that were taken; none without Published
@@ -67,6 +68,14 @@ func (r *Record) Targets(p Port) []netip.AddrPort {
 		}
 	}
 	return all
+}
+
+// leaser is the owner whom the leases were taken for.
+func (r *Record) leaser() proc.ID {
+	if r.LeasedBy != (proc.ID{}) {
+		return r.LeasedBy
+	}
+	return r.Owner
 }
 
 // alive tells whether the sandbox still belongs to somebody.

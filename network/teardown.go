@@ -196,11 +196,11 @@ func (n *Networks) release(r *Record, e Endpoint) error {
 	leases := n.leases(e.Network)
 	if len(e.prefixes()) == 0 {
 		// Setup was killed between the lease and its record.
-		return leases.ReleaseAll(r.Spec.ID, r.Owner)
+		return leases.ReleaseAll(r.Spec.ID, r.leaser())
 	}
 	var errs []error
 	for _, p := range e.prefixes() {
-		errs = append(errs, leases.Release(p.Addr(), r.Spec.ID, r.Owner))
+		errs = append(errs, leases.Release(p.Addr(), r.Spec.ID, r.leaser()))
 	}
 	return errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package firewall
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -30,11 +31,31 @@ func RedirectDNS(ns *netns.Handle, udp, tcp uint16) error {
 		s.nft.AddTable(s.table)
 		s.nft.DelTable(s.table)
 		err = errors.Join(s.install(dnsTable(udp, tcp)), s.commit())
+		if err == nil {
+			err = forgetResolver(ns, udp, tcp)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("redirect DNS: %w", err)
 	}
 	return nil
+}
+
+// forgetResolver makes the kernel forget the questions that went to a resolver on other ports: a client that keeps its socket
+// would ask there for ever, where nobody answers any more.
+func forgetResolver(ns *netns.Handle, udp, tcp uint16) error {
+	t, err := dialTracker(ns)
+	if err != nil {
+		return err
+	}
+	defer func() { go t.nl.Close() }() // may wait, as for session.close
+	address := netip.AddrFrom4([4]byte{127, 0, 0, 11})
+	for protocol, now := range map[byte]uint16{unix.IPPROTO_UDP: udp, unix.IPPROTO_TCP: tcp} {
+		err = errors.Join(err, t.forget(unix.AF_INET, filter{direction: ctaTupleOrig, protocol: protocol}, func(c connection) bool {
+			return c.orig.dst == netip.AddrPortFrom(address, 53) && c.reply.src.Port() != now
+		}))
+	}
+	return err
 }
 
 // dnsTable returns the table for a resolver on the ports. Connection tracking leads answers back by itself; the rules in
