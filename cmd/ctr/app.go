@@ -114,7 +114,12 @@ func (a *app) open() (*lifecycle.Installation, error) {
 	}
 	a.reading.End()
 	defer span.Begin("open installation").End()
-	return lifecycle.Open(a.roots)
+	in, err := lifecycle.Open(a.roots)
+	if err != nil {
+		return nil, err
+	}
+	in.Tell = func(text string) { a.ui.notice("ctr: " + text) }
+	return in, nil
 }
 
 var errNotRoot = &hintedError{errors.New("namespaces, mounts and networks need root"), "run it with sudo"}

@@ -41,7 +41,7 @@ func (a *app) commitCommand() *cli.Command {
 
 // runCommit makes an image of a container and prints its ID.
 func runCommit(ctx context.Context, in *lifecycle.Installation, name, ref string, o lifecycle.CommitOptions, ui *ui) error {
-	c, err := in.Containers.Find(name)
+	c, err := in.Find(name)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (a *app) diffCommand() *cli.Command {
 
 // runDiff prints what a container has added (A), changed (C) and deleted (D).
 func runDiff(ctx context.Context, in *lifecycle.Installation, name string, ui *ui) error {
-	c, err := in.Containers.Find(name)
+	c, err := in.Find(name)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (a *app) exportCommand() *cli.Command {
 
 // runExport writes a container's files. A file is there whole or not at all.
 func runExport(ctx context.Context, in *lifecycle.Installation, name, file string, ui *ui) error {
-	c, err := in.Containers.Find(name)
+	c, err := in.Find(name)
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func runCp(ctx context.Context, in *lifecycle.Installation, from, to string, o c
 }
 
 func copyOut(ctx context.Context, in *lifecycle.Installation, name, from, to string, o cpOptions, ui *ui) error {
-	c, err := in.Containers.Find(name)
+	c, err := in.Find(name)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func copyOut(ctx context.Context, in *lifecycle.Installation, name, from, to str
 }
 
 func copyIn(ctx context.Context, in *lifecycle.Installation, from, name, to string, o cpOptions, ui *ui) error {
-	c, err := in.Containers.Find(name)
+	c, err := in.Find(name)
 	if err != nil {
 		return err
 	}

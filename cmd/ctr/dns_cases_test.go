@@ -118,7 +118,6 @@ func TestF9Fresh(t *testing.T) {
 // killAll kills a container's monitor and then its init, so that nothing of ctr runs when it ends, and waits for its end.
 func (v *victims) killAll(name string) {
 	v.Helper()
-	v.kill(v.monitorOf(name), false)
 	pid, err := strconv.Atoi(v.must("inspect", "--format", "{{.State.Pid}}", name))
 	if err != nil {
 		v.Fatal(err)
@@ -127,6 +126,7 @@ func (v *victims) killAll(name string) {
 	if err != nil {
 		v.Fatal(err)
 	}
+	v.kill(name, false)
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		v.Fatal(err)
 	}

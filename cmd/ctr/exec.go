@@ -78,7 +78,7 @@ func parseExec(c *cli.Context) (o execOptions, err error) {
 
 // runExec runs a program in a container. An interrupt leaves the program to itself.
 func runExec(ctx context.Context, in *lifecycle.Installation, o execOptions, ui *ui) error {
-	c, err := in.Containers.Find(o.container)
+	c, err := in.Find(o.container)
 	if err != nil {
 		return err
 	}

@@ -109,20 +109,6 @@ func (v *victims) killedCommand(command []string) {
 	}
 }
 
-// monitorOf returns the PID of the monitor that keeps a container.
-func (v *victims) monitorOf(name string) int {
-	v.Helper()
-	id := v.must("inspect", "--format", "{{.Id}}", name)
-	for _, pid := range pids() {
-		line, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-		if args := strings.Split(string(line), "\x00"); len(args) > 3 && strings.HasSuffix(args[0], "monitor") && args[3] == id {
-			return pid
-		}
-	}
-	v.Fatalf("no monitor of %s", name)
-	return 0
-}
-
 func pids() []int {
 	entries, _ := os.ReadDir("/proc")
 	var all []int

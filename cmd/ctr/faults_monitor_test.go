@@ -1,6 +1,8 @@
 package main_test
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"strconv"
@@ -12,7 +14,7 @@ import (
 	"ctr/internal/proc"
 )
 
-// T-B3: a container outlives its monitor, and every command goes on to work with it.
+// T-B3: a container outlives its monitor, and every command goes on to work with it: the first that meets it starts a successor.
 func TestB3KilledMonitor(t *testing.T) {
 	t.Parallel()
 	for name, small := range map[string]bool{"young": false, "small": true} {
@@ -31,7 +33,7 @@ func (v *victims) killedMonitor(small bool, end []string) {
 	v.Helper()
 	v.must("run", "-d", "--name", "c1", "-p", "8080:80", "--network", "net", "busybox", "sh", "-c", "trap 'exit 3' TERM; while :; do echo x; sleep 0.01; done")
 	peer := v.must("run", "-d", "--name", "peer", "--network", "net", "busybox", "sleep", "1000")
-	v.kill(v.monitorOf("c1"), small)
+	v.kill("c1", small)
 	begin := time.Now()
 	if got := v.must("ps", "--filter", "name=c1", "--format", "{{.State}}"); got != "running" || time.Since(begin) > time.Second {
 		v.Errorf("ps after %v: %q", time.Since(begin), got)
@@ -39,8 +41,9 @@ func (v *victims) killedMonitor(small bool, end []string) {
 	if o := v.try("exec", "c1", "sh", "-c", "exit 7"); o.code != 7 {
 		v.Errorf("exec: exit code %d: %s", o.code, o.stderr)
 	}
-	if _, err := net.DialTimeout("tcp", "127.0.0.1:8080", time.Second); err == nil {
-		v.Errorf("the published port still answers through a dead proxy")
+	if l, err := net.Listen("tcp", "127.0.0.1:8080"); err == nil {
+		l.Close()
+		v.Errorf("nobody holds the published port")
 	}
 	if o := v.try("exec", "peer", "nslookup", "c1"); o.code != 0 {
 		v.Errorf("a running container is not found by its name: %s %s", o.stdout, o.stderr)
@@ -52,42 +55,105 @@ func (v *victims) killedMonitor(small bool, end []string) {
 	if got := v.must("ps", "--filter", "name=c1", "--format", "{{.State}}"); got != "" {
 		v.Errorf("ps after %s: %q", end, got)
 	}
+	if want, ok := map[string]string{"stop": "exited 3", "kill": "exited 137"}[end[0]]; ok {
+		v.await("the exit code "+want, func() bool {
+			return v.must("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", "c1") == want
+		})
+	}
 	v.must("rm", "-f", "c1")
 	v.must("rm", "-f", peer)
 	v.heal("c1")
 }
 
-// kill kills a container's monitor and waits until it is gone. With small it waits first until the monitor has become the small
-// keeper, which is the same process.
-func (v *victims) kill(monitor int, small bool) {
+// T-B3: whoever is killed next, at whatever it was doing, has a successor in the end: the monitors of one container are killed one
+// after the other, at any moment of their succession.
+func TestB3KilledSuccessor(t *testing.T) {
+	faults(t, func(v *victims) {
+		v.run1(1)
+		steps := 12
+		if allFaults() {
+			steps = 200
+		}
+		for i := range steps {
+			v.kill("c1", false)
+			o := v.end(v.wrapped([]string{"timeout", "-s", "KILL", fmt.Sprintf("0.%03d", 5+i*60/steps)}, "ps", "-q"))
+			if _, err := monitorOf(v.must("inspect", "--format", "{{.Id}}", "c1")); err != nil {
+				v.Fatalf("after ps was killed in %v: %v", o.took, err)
+			}
+		}
+		if got := v.must("exec", "c1", "cat", "/etc/hostname"); len(got) != 12 {
+			v.Errorf("exec: %q", got)
+		}
+		v.must("exec", "c1", "nslookup", "c1")
+		v.must("stop", "-t", "0", "c1")
+		if got := v.must("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", "c1"); got != "exited 137" {
+			v.Errorf("state %q", got)
+		}
+		v.heal("c1")
+	})
+}
+
+// monitorOf returns the process that keeps the container.
+func monitorOf(id string) (proc.ID, error) {
+	for _, pid := range pids() {
+		line, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+		if args := strings.Split(string(line), "\x00"); len(args) > 3 && strings.HasSuffix(args[0], "monitor") && args[3] == id {
+			return proc.Of(pid)
+		}
+	}
+	return proc.ID{}, fmt.Errorf("no monitor of %.12s", id)
+}
+
+// monitorOf returns the process that keeps a container.
+func (v *victims) monitorOf(name string) proc.ID {
 	v.Helper()
-	id, err := proc.Of(monitor)
+	id, err := monitorOf(v.must("inspect", "--format", "{{.Id}}", name))
 	if err != nil {
 		v.Fatal(err)
 	}
+	return id
+}
+
+// killMonitor kills a monitor and returns when it is gone. With small it waits first until the monitor has become the small
+// keeper, which is the same process.
+func killMonitor(id proc.ID, small bool) error {
 	own, err := os.Stat(os.Getenv("CTR_BIN"))
 	if err != nil {
+		return err
+	}
+	large := func() bool {
+		exe, err := os.Stat("/proc/" + strconv.Itoa(id.PID) + "/exe")
+		return err == nil && os.SameFile(exe, own)
+	}
+	for deadline := time.Now().Add(patience); small && large() || id.Alive(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("monitor %d neither became small nor ended", id.PID)
+		}
+		if !small || !large() {
+			small = false
+			if err := id.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// kill kills the monitor of a container.
+func (v *victims) kill(name string, small bool) {
+	v.Helper()
+	if err := killMonitor(v.monitorOf(name), small); err != nil {
 		v.Fatal(err)
 	}
-	if small {
-		v.await("the monitor to become small", func() bool {
-			exe, err := os.Stat("/proc/" + strconv.Itoa(monitor) + "/exe")
-			return err == nil && !os.SameFile(exe, own)
-		})
-	}
-	if err := syscall.Kill(monitor, syscall.SIGKILL); err != nil {
-		v.Fatal(err)
-	}
-	v.await("the monitor to end", func() bool { return !id.Alive() })
 }
 
 // T-B3: a container with a terminal loses that with its monitor, which the kernel tells it by SIGHUP.
 func TestB3KilledMonitorOfTerminal(t *testing.T) {
 	faults(t, func(v *victims) {
 		v.must("run", "-dt", "--name", "c1", "-p", "8080:80", "--network", "net", "busybox", "sh")
-		v.kill(v.monitorOf("c1"), false)
+		v.kill("c1", false)
 		v.await("ps to show the end", func() bool { return v.must("ps", "-q") == "" })
-		if got := v.must("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", "c1"); got != "exited 255" {
+		if got := v.must("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", "c1"); !strings.HasPrefix(got, "exited ") {
 			v.Errorf("state %q", got)
 		}
 		v.must("start", "c1")
@@ -99,7 +165,7 @@ func TestB3KilledMonitorOfTerminal(t *testing.T) {
 func TestB3KilledMonitorOfRm(t *testing.T) {
 	faults(t, func(v *victims) {
 		v.must("run", "-d", "--rm", "--name", "c1", "-p", "8080:80", "--network", "net", "busybox", "sleep", "1000")
-		v.kill(v.monitorOf("c1"), false)
+		v.kill("c1", false)
 		v.must("stop", "-t", "0", "c1")
 		v.must(runArgs("c1")...)
 		v.must("rm", "-f", "c1")
@@ -107,11 +173,14 @@ func TestB3KilledMonitorOfRm(t *testing.T) {
 	})
 }
 
-// T-B3: with a restart policy nobody restarts it, but start does.
+// T-B3: its restart policy is the successor's.
 func TestB3KilledMonitorOfPolicy(t *testing.T) {
 	faults(t, func(v *victims) {
-		v.must("run", "-d", "--restart", "always", "--name", "c1", "--network", "net", "busybox", "sleep", "1000")
-		v.kill(v.monitorOf("c1"), false)
+		v.must("run", "-d", "--restart", "always", "--name", "c1", "--network", "net", "busybox", "sh", "-c", "trap 'exit 1' TERM; while :; do sleep 0.1; done")
+		v.kill("c1", false)
+		v.must("exec", "c1", "kill", "1")
+		v.await("the policy to restart it", func() bool { return v.must("inspect", "--format", "{{.RestartCount}}", "c1") != "0" })
+		v.kill("c1", false)
 		v.must("restart", "-t", "0", "c1")
 		if got := v.must("ps", "--format", "{{.Names}} {{.State}}"); got != "c1 running" {
 			v.Errorf("ps: %q", got)
@@ -126,7 +195,7 @@ func TestB8StoppedMonitor(t *testing.T) {
 	faults(t, func(v *victims) {
 		v.run1(1)
 		monitor := v.monitorOf("c1")
-		if err := syscall.Kill(monitor, syscall.SIGSTOP); err != nil {
+		if err := monitor.Signal(syscall.SIGSTOP); err != nil {
 			v.Fatal(err)
 		}
 		v.must("ps", "-a")
@@ -142,7 +211,7 @@ func TestB8StoppedMonitor(t *testing.T) {
 				v.Errorf("rm: %+v", o)
 			}
 		case <-time.After(10 * time.Second):
-			if err := syscall.Kill(monitor, syscall.SIGCONT); err != nil {
+			if err := monitor.Signal(syscall.SIGCONT); err != nil {
 				v.Fatal(err)
 			}
 			if o := <-rm; o.code != 0 {

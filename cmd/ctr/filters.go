@@ -168,7 +168,7 @@ func (f filters) creation(in *lifecycle.Installation) (func(time.Time) bool, err
 	var before, since time.Time
 	for key, to := range map[string]*time.Time{"before": &before, "since": &since} {
 		for _, name := range f[key] {
-			c, err := in.Containers.Find(name)
+			c, err := in.Find(name)
 			if err != nil {
 				return nil, err
 			}

@@ -151,7 +151,7 @@ func (f *finder) find(_ context.Context, name, kind string) (any, error) {
 }
 
 func (f *finder) container(name string) (any, error) {
-	c, err := f.in.Containers.Find(name)
+	c, err := f.in.Find(name)
 	if err != nil {
 		return nil, err
 	}

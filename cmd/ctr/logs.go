@@ -71,7 +71,7 @@ func parseLogs(c *cli.Context, now time.Time) (o logsOptions, err error) {
 
 // runLogs prints a container's log, its two streams on ours. Following ends with the container.
 func runLogs(ctx context.Context, in *lifecycle.Installation, name string, o logsOptions, ui *ui) error {
-	c, err := in.Containers.Find(name)
+	c, err := in.Find(name)
 	if err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func parseEndpoint(c *cli.Context) (e network.EndpointSpec, err error) {
 
 // runNetworkConnect connects a container to a network.
 func runNetworkConnect(ctx context.Context, in *lifecycle.Installation, name string, e network.EndpointSpec, ui *ui) error {
-	c, err := in.Containers.Find(name)
+	c, err := in.Find(name)
 	if err != nil {
 		return err
 	}

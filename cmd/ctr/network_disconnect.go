@@ -28,7 +28,7 @@ func (a *app) networkDisconnectCommand() *cli.Command {
 
 // runNetworkDisconnect takes a container off a network.
 func runNetworkDisconnect(ctx context.Context, in *lifecycle.Installation, network, name string, force bool) error {
-	c, err := in.Containers.Find(name)
+	c, err := in.Find(name)
 	if err != nil {
 		return err
 	}

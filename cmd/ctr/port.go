@@ -73,7 +73,7 @@ func (a *app) changePorts(c *cli.Context) error {
 
 // runPortChange publishes more ports of a container, and others no more. Those that go, go first: a host port may lead elsewhere.
 func runPortChange(ctx context.Context, in *lifecycle.Installation, name string, add, remove []network.Port, ui *ui) error {
-	c, err := in.Containers.Find(name)
+	c, err := in.Find(name)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func runPortChange(ctx context.Context, in *lifecycle.Installation, name string,
 
 // runPort prints where a running container's ports are published.
 func runPort(_ context.Context, in *lifecycle.Installation, name string, only *network.Expose, ui *ui) error {
-	c, err := in.Containers.Find(name)
+	c, err := in.Find(name)
 	if err != nil {
 		return err
 	}

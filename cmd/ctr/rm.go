@@ -85,7 +85,7 @@ func (a *app) renameCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			target, err := in.Containers.Find(c.Args().First())
+			target, err := in.Find(c.Args().First())
 			if err != nil {
 				return err
 			}
@@ -115,7 +115,7 @@ func (a *app) waitCommand() *cli.Command {
 func runWait(ctx context.Context, in *lifecycle.Installation, names []string, ui *ui) error {
 	var errs []error
 	for _, name := range names {
-		c, err := in.Containers.Find(name)
+		c, err := in.Find(name)
 		if err != nil {
 			errs = append(errs, err)
 			continue

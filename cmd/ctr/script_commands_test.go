@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -23,6 +24,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"dnsupstream": cmdDNSUpstream,
 	"exits":       cmdExits,
 	"images":      cmdImages,
+	"killmonitor": cmdKillMonitor,
 	"outside":     cmdOutside,
 	"pty":         cmdPty,
 	"serve":       cmdServe,
@@ -118,6 +120,25 @@ func cmdImages(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Check(useImages(host(ts), "large"))
+}
+
+// cmdKillMonitor kills the monitors of containers and returns when they are gone. With -small it waits first until they have
+// become the small keeper.
+func cmdKillMonitor(ts *testscript.TestScript, neg bool, args []string) {
+	small := len(args) > 0 && args[0] == "-small"
+	if small {
+		args = args[1:]
+	}
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: killmonitor [-small] CONTAINER...")
+	}
+	for _, name := range args {
+		out, err := exec.Command(os.Getenv("CTR_BIN"), "inspect", "--type", "container", "-f", "{{.Id}}", name).Output()
+		ts.Check(err)
+		id, err := monitorOf(strings.TrimSpace(string(out)))
+		ts.Check(err)
+		ts.Check(killMonitor(id, small))
+	}
 }
 
 func cmdOutside(ts *testscript.TestScript, neg bool, args []string) {

@@ -28,6 +28,7 @@ var update = flag.Bool("update", false, "write what commands print now into the 
 //	pty FILE COMMAND...       run the command on a terminal and talk to it as FILE says: see cmdPty
 //	census save|check         note what there is in the host; check that nothing was added or lost since
 //	beside PACKAGE            put what hack/neighbours/build has of the package over the host's /usr and /etc
+//	killmonitor [-small] CONTAINER...   kill the monitors of containers, young or once they have made themselves small
 //	outside NAME PREFIX       make a neighbour; $NAME is the path of its network namespace, for nsenter --net
 //	serve NETNS PORT WORD     answer there, on TCP and UDP, with the word and the client's address; NETNS is "host" or a path
 //	[!] ask NETNS tcp|udp ADDRESS:PORT   ask from there, and print the answer

@@ -58,7 +58,7 @@ type startOptions struct {
 func runStart(ctx context.Context, in *lifecycle.Installation, names []string, ui *ui) error {
 	var failed []string
 	err := each(ui, names, func(name string) error {
-		c, err := in.Containers.Find(name)
+		c, err := in.Find(name)
 		if err != nil {
 			failed = append(failed, name)
 			return err
@@ -78,7 +78,7 @@ func runStart(ctx context.Context, in *lifecycle.Installation, names []string, u
 
 // runStartAttached starts one container and relays it. One that runs already is attached to.
 func runStartAttached(ctx context.Context, in *lifecycle.Installation, name string, o startOptions, ui *ui) error {
-	c, err := in.Containers.Find(name)
+	c, err := in.Find(name)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (a *app) attachCommand() *cli.Command {
 
 // runAttach relays a container that runs.
 func runAttach(ctx context.Context, in *lifecycle.Installation, name string, o startOptions, ui *ui) error {
-	c, err := in.Containers.Find(name)
+	c, err := in.Find(name)
 	if err != nil {
 		return err
 	}

@@ -128,7 +128,7 @@ type watchedContainer struct {
 func (w *statsWatch) watched() ([]watchedContainer, error) {
 	var all []watchedContainer
 	for _, name := range w.options.names {
-		c, err := w.in.Containers.Find(name)
+		c, err := w.in.Find(name)
 		if err != nil {
 			return nil, err
 		}

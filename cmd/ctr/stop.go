@@ -74,7 +74,7 @@ func (a *app) stopping(f func(context.Context, *lifecycle.Installation, *contain
 		if err != nil {
 			return err
 		}
-		return sideBySide(in.Containers.Find, c.Args().Slice(), a.ui, func(target *container.Container) error { return f(c.Context, in, target, o) })
+		return sideBySide(in.Find, c.Args().Slice(), a.ui, func(target *container.Container) error { return f(c.Context, in, target, o) })
 	}
 }
 
@@ -163,7 +163,7 @@ func (a *app) onEach(f func(context.Context, *lifecycle.Installation, *container
 			return err
 		}
 		return each(a.ui, c.Args().Slice(), func(name string) error {
-			target, err := in.Containers.Find(name)
+			target, err := in.Find(name)
 			if err != nil {
 				return err
 			}

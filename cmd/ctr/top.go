@@ -35,7 +35,7 @@ func (a *app) topCommand() *cli.Command {
 
 // runTop prints the processes of a running container.
 func runTop(ctx context.Context, in *lifecycle.Installation, name string, columns []processes.Column, ui *ui) error {
-	c, err := in.Containers.Find(name)
+	c, err := in.Find(name)
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func specUpdate(c *cli.Context, s *container.Spec) error {
 // runUpdate changes containers one after the other.
 func runUpdate(ctx context.Context, in *lifecycle.Installation, names []string, change func(*container.Spec) error, ui *ui) error {
 	return each(ui, names, func(name string) error {
-		c, err := in.Containers.Find(name)
+		c, err := in.Find(name)
 		if err != nil {
 			return err
 		}

@@ -17,6 +17,15 @@ type Lock struct {
 	*os.File
 }
 
+// Clone returns a lock that lasts for itself: the right goes back when both are closed.
+func (l *Lock) Clone() (*Lock, error) {
+	fd, err := unix.FcntlInt(l.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("lock container: %w", os.NewSyscallError("fcntl", err))
+	}
+	return &Lock{os.NewFile(uintptr(fd), l.Name())}, nil
+}
+
 // TryLock takes the lock of a container. It returns ErrBusy if somebody holds it, ErrNotFound if the container has gone.
 func (c *Container) TryLock() (*Lock, error) { return c.lock(unix.LOCK_EX | unix.LOCK_NB) }
 

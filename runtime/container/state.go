@@ -82,8 +82,10 @@ type Monitor struct {
 	Restarting bool      `json:"restarting,omitempty"`
 	// Lingering says that the container has ended, and its monitor only keeps the sandbox for others who joined it.
 	Lingering bool `json:"lingering,omitempty"`
-	Restarts  int  `json:"restarts,omitempty"`
-	NetNSFd   int  `json:"netnsFd,omitempty"` // the monitor's descriptor of the network namespace
+	// TerminalLost says that the program's terminal ended with a monitor that was killed.
+	TerminalLost bool `json:"terminalLost,omitempty"`
+	Restarts     int  `json:"restarts,omitempty"`
+	NetNSFd      int  `json:"netnsFd,omitempty"` // the monitor's descriptor of the network namespace
 }
 
 // ReadMonitor returns the record of who keeps the container; os.ErrNotExist if nobody does.

@@ -79,6 +79,9 @@ func (s State) descriptors() []int {
 		all = append(all, c.FD)
 	}
 	all = append(all, s.Program.Stdin, s.Program.Stdout, s.Program.Stderr, s.Program.Pty)
+	if s.Program.Adopted > 0 {
+		all = append(all, s.Program.Adopted)
+	}
 	all = append(all, s.Services.NetNS, s.Services.UDP, s.Services.TCP)
 	for _, f := range s.Services.Forwards {
 		all = append(all, f.Files...)

@@ -1,8 +1,10 @@
 package keep
 
 import (
+	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"ctr/runtime/attach"
 )
@@ -11,9 +13,29 @@ import (
 type client struct {
 	conn *attach.Conn
 	want attach.Request
+	// process is the pidfd of a process that keeps the sandbox for as long as it runs; it has no conn.
+	process *os.File
 
 	mu   sync.Mutex // one frame at a time: stdout and stderr are copied side by side
 	gone bool
+}
+
+// setReadDeadline ends what waits for the client.
+func (c *client) setReadDeadline(t time.Time) {
+	if c.process != nil {
+		_ = c.process.SetReadDeadline(t)
+		return
+	}
+	_ = c.conn.SetReadDeadline(t)
+}
+
+// leave lets the client go.
+func (c *client) leave() {
+	if c.process != nil {
+		c.process.Close()
+		return
+	}
+	c.conn.Close()
 }
 
 func (c *client) send(k attach.Kind, p []byte) {

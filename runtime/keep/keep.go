@@ -140,7 +140,11 @@ func (k *Keeper) Greet(conn *attach.Conn) error {
 
 // serve takes a client's frames until it leaves, or the keeper is suspended.
 func (k *Keeper) serve(c *client) {
-	if c.want.Change {
+	switch {
+	case c.process != nil:
+		k.serveProcess(c)
+		return
+	case c.want.Change:
 		k.serveChanges(c)
 		return
 	}

@@ -17,14 +17,15 @@ import (
 
 // Program is one run of a container's program. All files belong to it, and do not block (O_NONBLOCK).
 type Program struct {
-	Init      proc.ID  // a child of this process
+	Init      proc.ID  // a child of this process, unless there is Adopted
 	Stdin     *os.File // the writing end of the program's stdin; nil: it has none
 	Stdout    *os.File // the reading ends; with Pty both nil
 	Stderr    *os.File
 	Pty       *os.File // the terminal's master; carries stdin and stdout
 	StdinOnce bool     // stdin ends when the first client that had it leaves
 	Log       Log
-	Probe     *Probe // nil: none
+	Probe     *Probe   // nil: none
+	Adopted   *Adopted // nil: the program was started by this process
 
 	keeper *Keeper
 	log    logWriter // nil: none
@@ -110,6 +111,9 @@ func (p *Program) openLog() error {
 
 // Wait returns when the init has ended. It leaves the init to be reaped, so that a successor can wait as well.
 func (p *Program) Wait() error {
+	if p.Adopted != nil {
+		return p.Adopted.wait()
+	}
 	for {
 		err := unix.Waitid(unix.P_PID, p.Init.PID, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		switch {
@@ -122,10 +126,18 @@ func (p *Program) Wait() error {
 	}
 }
 
-// Reap lets the init go, once it has ended, and returns its exit code; 128 + n if signal n ended it.
+// Reap lets the init go, once it has ended, and returns its exit code; 128 + n if signal n ended it. It returns ErrExitUnknown
+// for one that is no child of this process, where the kernel does not tell.
 func (p *Program) Reap() (int, error) {
 	p.prober.stop(true)
 	var ws unix.WaitStatus
+	if p.Adopted != nil {
+		ws, known := p.Adopted.status(p.Init)
+		if !known {
+			return 0, ErrExitUnknown
+		}
+		return exitCode(ws), nil
+	}
 	for {
 		_, err := unix.Wait4(p.Init.PID, &ws, 0, nil)
 		switch {
@@ -133,11 +145,16 @@ func (p *Program) Reap() (int, error) {
 			continue
 		case err != nil:
 			return 0, fmt.Errorf("reap init: %w", os.NewSyscallError("wait4", err))
-		case ws.Signaled():
-			return 128 + int(ws.Signal()), nil
 		}
-		return ws.ExitStatus(), nil
+		return exitCode(ws), nil
 	}
+}
+
+func exitCode(ws unix.WaitStatus) int {
+	if ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return ws.ExitStatus()
 }
 
 // End returns when all output has been copied, and closes everything. The caller has ended every process of the container:
@@ -151,6 +168,7 @@ func (p *Program) End() error {
 	for _, f := range p.outputs() {
 		f.Close()
 	}
+	p.Adopted.close()
 	return p.closeLog()
 }
 

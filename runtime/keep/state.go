@@ -40,8 +40,9 @@ type State struct {
 }
 
 type clientState struct {
-	FD   int            `json:"fd"`
-	Want attach.Request `json:"want"`
+	FD      int            `json:"fd"`
+	Want    attach.Request `json:"want"`
+	Process bool           `json:"process,omitempty"` // FD is a pidfd
 }
 
 type programState struct {
@@ -55,6 +56,8 @@ type programState struct {
 	// Pending are the beginnings of lines that were read and not logged, by stream.
 	Pending [2][]byte `json:"pending"`
 	Probe   *Probe    `json:"probe,omitempty"`
+	// Adopted is the pidfd of an init that is no child; -1: it had ended before; 0: it is a child.
+	Adopted int `json:"adopted,omitempty"`
 }
 
 type servicesState struct {
@@ -90,7 +93,7 @@ func (k *Keeper) Suspend(idle bool) (State, bool) {
 	}
 	_ = k.listener.SetDeadline(past)
 	for _, c := range k.hub.all() {
-		_ = c.conn.SetReadDeadline(past)
+		c.setReadDeadline(past)
 	}
 	k.loops.Wait()
 	for _, f := range p.outputs() {
@@ -119,7 +122,7 @@ func (k *Keeper) Continue() error {
 		_ = f.SetReadDeadline(never)
 	}
 	for _, c := range k.hub.all() {
-		_ = c.conn.SetReadDeadline(never)
+		c.setReadDeadline(never)
 		k.loops.Go(func() { k.serve(c) })
 	}
 	_ = k.listener.SetDeadline(never)
@@ -130,11 +133,15 @@ func (k *Keeper) Continue() error {
 func (k *Keeper) state(p *Program, services *serving) State {
 	s := State{Version: StateVersion, Listener: fdOf(k.listener)}
 	for _, c := range k.hub.all() {
-		s.Clients = append(s.Clients, clientState{fdOf(c.conn), c.want})
+		if c.process != nil {
+			s.Clients = append(s.Clients, clientState{fileFD(c.process), c.want, true})
+			continue
+		}
+		s.Clients = append(s.Clients, clientState{fdOf(c.conn), c.want, false})
 	}
 	s.Program = programState{
 		Init: p.Init, Stdin: -1, Stdout: fileFD(p.Stdout), Stderr: fileFD(p.Stderr), Pty: fileFD(p.Pty),
-		StdinOnce: p.StdinOnce, Log: p.Log, Pending: p.Log.pending,
+		StdinOnce: p.StdinOnce, Log: p.Log, Pending: p.Log.pending, Adopted: p.Adopted.fd(),
 	}
 	if p.prober != nil {
 		s.Program.Probe = &p.prober.Probe
@@ -183,6 +190,10 @@ func Resume(s State) (k *Keeper, p *Program, err error) {
 		k.Serve(services)
 	}
 	for _, state := range s.Clients {
+		if state.Process {
+			k.holdBy(state.FD)
+			continue
+		}
 		conn, err := attach.FromFile(openFD(state.FD))
 		if err != nil {
 			return nil, nil, err
@@ -194,7 +205,7 @@ func Resume(s State) (k *Keeper, p *Program, err error) {
 	p = &Program{
 		Init: s.Program.Init, Stdin: openFD(s.Program.Stdin), Stdout: openFD(s.Program.Stdout), Stderr: openFD(s.Program.Stderr),
 		Pty: openFD(s.Program.Pty), StdinOnce: s.Program.StdinOnce, Log: s.Program.Log,
-		Probe: s.Program.Probe, binary: "/proc/self/fd/" + strconv.Itoa(s.NextFile),
+		Probe: s.Program.Probe, Adopted: adopt(s.Program.Adopted), binary: "/proc/self/fd/" + strconv.Itoa(s.NextFile),
 	}
 	p.Log.pending = s.Program.Pending
 	if err := k.Run(p); err != nil {

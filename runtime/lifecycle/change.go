@@ -24,6 +24,7 @@ func (in *Installation) change(ctx context.Context, c *container.Container, f fu
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	for {
+		in.meet(ctx, c)
 		lock, err := c.TryLock()
 		if err == nil {
 			defer lock.Close()
@@ -31,7 +32,7 @@ func (in *Installation) change(ctx context.Context, c *container.Container, f fu
 				return fmt.Errorf("take over container %s: %w", c.Name, err)
 			}
 			if c.State().Running() {
-				return fmt.Errorf("the monitor of container %s was killed: start the container anew to change its networks", c.Name)
+				return fmt.Errorf("the monitor of container %s was killed, and nobody can take its place: start the container anew to change its networks", c.Name)
 			}
 			return in.changeSpec(c, nil, f)
 		}
@@ -65,8 +66,11 @@ func (in *Installation) changeLive(c *container.Container, f func(live *network.
 		return keep.Change(c.AttachPath(), keep.Services{DNS: s.DNS, UDP: s.DNSUDP, TCP: s.DNSTCP, Forwards: s.Forwards()})
 	})
 	if err == nil {
-		defer live.Close()
-		return in.changeSpec(c, live, f)
+		err = errors.Join(in.changeSpec(c, live, f), live.Close())
+		if err != nil && in.ends(c) {
+			return errGone // on the way: what was refused may go well without it
+		}
+		return err
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -75,6 +79,12 @@ func (in *Installation) changeLive(c *container.Container, f func(live *network.
 		return errGone
 	}
 	return in.changeSpec(c, nil, f) // it has no sandbox of its own, or none between two runs
+}
+
+// ends tells whether a container has ended, and is not kept for others.
+func (in *Installation) ends(c *container.Container) bool {
+	record, err := c.ReadMonitor()
+	return err != nil || !record.Init.Alive() && !record.Restarting && !record.Lingering
 }
 
 // changeSpec has f change the spec, as it is now, and saves it.

@@ -137,7 +137,7 @@ func (in *Installation) resolveNetwork(spec *container.Spec) error {
 	defer span.Begin("find network").End()
 	n := &spec.Network
 	if ref, ok := n.Mode.Container(); ok {
-		target, err := in.Containers.Find(ref)
+		target, err := in.Find(ref)
 		if err != nil {
 			return err
 		}
@@ -168,7 +168,7 @@ func (in *Installation) resolveNamespaces(n *container.Namespaces) error {
 		if !ok {
 			continue
 		}
-		target, err := in.Containers.Find(ref)
+		target, err := in.Find(ref)
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,8 @@
 //
 // Whoever changes a container holds its lock (package container). A running container's is held by its monitor, so the
 // operations on those act on the processes and leave the records to the monitor. Where the lock of a container with a run
-// folder is free, its monitor was killed: the operation first takes over what that has left (see recovery.go).
+// folder is free, its monitor was killed: the operation first starts a successor, which takes over the container that still runs
+// (see succession.go), or takes down what is left of one that does not (see recovery.go).
 //
 // What may change while a container runs (its name, its networks, its published ports: see change.go) is changed under a lock of
 // its own and that of its run folder, and the record is saved last. The monitor reads the record again when a run has ended.
@@ -25,6 +26,8 @@ type Roots = installation.Roots
 // Installation is the containers, networks and images under one pair of roots, and what can be done with them.
 type Installation struct {
 	*installation.Installation
+	// Tell is told what the user should know beside what they asked for; nil: nobody.
+	Tell func(text string)
 }
 
 // Open opens the installation under the roots, and makes what is missing.
@@ -33,7 +36,7 @@ func Open(roots Roots) (*Installation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Installation{in}, nil
+	return &Installation{Installation: in}, nil
 }
 
 // Pull says when Create asks the registry.

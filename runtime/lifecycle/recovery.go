@@ -14,10 +14,18 @@ import (
 )
 
 // Sweep takes down what killed commands and monitors have left of any container: half-made ones, sandboxes, cgroups and
-// processes of containers that never ran or have ended, containers that were to be removed at their end, networks. It costs a few system
-// calls for each container that runs, and goes on past errors.
+// processes of containers that never ran or have ended, containers that were to be removed at their end, networks. Those that go
+// on without a monitor get another one. It costs a few system calls for each container that runs, and goes on past errors.
 func (in *Installation) Sweep() error {
-	return errors.Join(in.Containers.Sweep(), in.Containers.Abandoned(in.takeOver), in.sweepCgroups(), in.Networks.Sweep())
+	heirs := succession{in: in}
+	err := errors.Join(in.Containers.Sweep(), in.Containers.Abandoned(func(a container.Abandoned) error {
+		if a.Lock != nil && a.Err == nil && heirs.of(a) {
+			return nil
+		}
+		return in.takeOver(a)
+	}))
+	heirs.wg.Wait()
+	return errors.Join(err, in.sweepCgroups(), in.Networks.Sweep())
 }
 
 // takeOver takes an abandoned run folder down.
@@ -86,7 +94,7 @@ func (in *Installation) destroyCgroups(id string) error {
 }
 
 // recover takes over what a killed monitor has left of a container. The caller holds the lock, which proves that there is no
-// monitor. A container that still runs is left alone; of one that does not, the sandbox, cgroups and run folder are taken down.
+// monitor. A container that still runs is left alone: it is met by a successor; of one that does not, the sandbox, cgroups and run folder are taken down.
 func (in *Installation) recover(c *container.Container) error {
 	if _, err := os.Lstat(c.RunDir); errors.Is(err, os.ErrNotExist) {
 		return nil

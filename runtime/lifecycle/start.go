@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"ctr/runtime/attach"
 	"ctr/runtime/container"
@@ -12,24 +13,59 @@ import (
 
 // Session is a container that the caller is attached to.
 type Session struct {
+	in      *Installation
+	c       *container.Container
+	streams attach.Streams
+
+	mu     sync.Mutex
 	client *attach.Client
+	closed bool
 }
 
 // Wait relays the streams until the program ends or the user detaches. With AutoRemove it returns only when the container is
-// gone.
-func (s *Session) Wait() (attach.Result, error) { return s.client.Wait() }
+// gone. If the monitor is killed meanwhile it goes on with another one, as far as that can.
+func (s *Session) Wait() (attach.Result, error) {
+	for {
+		result, err := s.client.Wait()
+		if !errors.Is(err, attach.ErrKeeperGone) {
+			return result, err
+		}
+		client, resumeErr := s.in.resume(context.Background(), s.c, s.streams)
+		if resumeErr != nil {
+			return result, err
+		}
+		s.mu.Lock()
+		closed := s.closed
+		s.client = client
+		s.mu.Unlock()
+		if closed {
+			client.Close()
+		}
+	}
+}
 
 // Close leaves the container to itself.
-func (s *Session) Close() error { return s.client.Close() }
+func (s *Session) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return s.client.Close()
+}
+
+// session is what is relayed by the client.
+func (in *Installation) session(c *container.Container, streams attach.Streams, client *attach.Client) *Session {
+	return &Session{in: in, c: c, streams: streams, client: client}
+}
 
 // Start starts a container that does not run. It returns when the program runs and its network works, with warnings for the
 // user. With streams the caller is attached from before the first byte of output, and gets a session; without them, none. A
 // container that runs already is left alone, and has no session. It returns *engine.StartError for a program that cannot be
 // executed. On error nothing is left of the try.
 func (in *Installation) Start(ctx context.Context, c *container.Container, streams *attach.Streams) (*Session, []string, error) {
+	in.meet(ctx, c)
 	lock, err := in.lockToStart(ctx, c)
 	if errors.Is(err, errLingers) {
-		return startAgain(ctx, c, streams)
+		return in.startAgain(ctx, c, streams)
 	}
 	if err != nil || lock == nil {
 		return nil, nil, err
@@ -59,17 +95,17 @@ func (in *Installation) Start(ctx context.Context, c *container.Container, strea
 		client.Close()
 		return nil, nil, err
 	}
-	return &Session{client}, warnings, nil
+	return in.session(c, *streams, client), warnings, nil
 }
 
 // startAgain starts a container whose monitor keeps its sandbox for others.
-func startAgain(ctx context.Context, c *container.Container, streams *attach.Streams) (*Session, []string, error) {
+func (in *Installation) startAgain(ctx context.Context, c *container.Container, streams *attach.Streams) (*Session, []string, error) {
 	if streams != nil {
 		client, warnings, err := monitor.StartAgain(ctx, c, *streams)
 		if err != nil {
 			return nil, nil, err
 		}
-		return &Session{client}, warnings, nil
+		return in.session(c, *streams, client), warnings, nil
 	}
 	client, warnings, err := monitor.StartAgain(ctx, c, attach.Streams{})
 	if err != nil {
@@ -111,6 +147,9 @@ func (in *Installation) Attach(_ context.Context, c *container.Container, stream
 	} else if state.Status == container.Paused {
 		return nil, errors.New("You cannot attach to a paused container, unpause it first") //nolint:staticcheck // Docker's words
 	}
+	if record, err := c.ReadMonitor(); err == nil && record.TerminalLost {
+		return nil, fmt.Errorf("attach to container %s: its terminal ended with its monitor, which was killed: 'ctr restart %s' gives it another one", c.Name, c.Name)
+	}
 	conn, err := attach.Dial(c.AttachPath())
 	if err != nil {
 		return nil, fmt.Errorf("attach to container %s: its monitor was killed: %w", c.Name, err)
@@ -120,7 +159,7 @@ func (in *Installation) Attach(_ context.Context, c *container.Container, stream
 		return nil, fmt.Errorf("attach to container %s: %w", c.Name, err)
 	}
 	in.Notify(c, "attach")
-	return &Session{client}, nil
+	return in.session(c, streams, client), nil
 }
 
 type cannotAttachError struct{ status container.Status }

@@ -88,7 +88,7 @@ func (in *Installation) addVolumesFrom(spec *container.Spec, from []string) erro
 		if name == "" || hasMode && mode != "ro" && mode != "rw" {
 			return fmt.Errorf("invalid volumes-from specification: %q: want CONTAINER[:ro|rw]", text)
 		}
-		c, err := in.Containers.Find(name)
+		c, err := in.Find(name)
 		if err != nil {
 			return err
 		}

@@ -25,24 +25,49 @@ func (in *Installation) Wait(ctx context.Context, c *container.Container) (int, 
 // waitEnd waits until the container's present run is over and taken down. known tells whether the monitor said how it ended;
 // else the records do.
 func (in *Installation) waitEnd(ctx context.Context, c *container.Container) (code int, known bool, err error) {
+	for range dyingTries {
+		if !in.meet(ctx, c) {
+			break
+		}
+		code, known, err = in.waitKept(ctx, c)
+		if !errors.Is(err, attach.ErrKeeperGone) {
+			return code, known, err
+		}
+		if err := waitChange(ctx, c); err != nil { // one that was killed may have yet to end
+			return 0, false, err
+		}
+	}
+	return 0, false, in.waitOrphan(ctx, c)
+}
+
+// dyingTries is how often a monitor that lives, and has no ear for clients, is looked at again.
+const dyingTries = 500
+
+// waitKept does so while the present monitor lives; then it returns attach.ErrKeeperGone.
+func (in *Installation) waitKept(ctx context.Context, c *container.Container) (code int, known bool, err error) {
 	conn, err := attach.Dial(c.AttachPath())
 	if err != nil {
-		return 0, false, in.waitOrphan(ctx, c)
+		return 0, false, in.waitUnheard(ctx, c)
 	}
 	client, err := attach.NewClient(conn, attach.Streams{})
 	if err != nil {
-		return 0, false, in.waitOrphan(ctx, c)
+		return 0, false, in.waitUnheard(ctx, c)
 	}
 	stop := context.AfterFunc(ctx, func() { client.Close() })
 	defer stop()
 	result, err := client.Wait()
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return 0, false, context.Cause(ctx)
-	case errors.Is(err, attach.ErrKeeperGone):
-		return 0, false, in.waitOrphan(ctx, c)
 	}
 	return result.ExitCode, err == nil, err
+}
+
+// waitUnheard says what it means that nobody listens: that the container does not run, or that its monitor was killed.
+func (in *Installation) waitUnheard(ctx context.Context, c *container.Container) error {
+	if record, err := c.ReadMonitor(); err == nil && record.Init.Alive() {
+		return attach.ErrKeeperGone
+	}
+	return in.waitOrphan(ctx, c)
 }
 
 // waitOrphan waits for the end of a container that runs without a monitor. Without a process there is nothing to wait for.

@@ -27,7 +27,7 @@ func (m *monitor) end(r *run, code int, again decision) {
 	}
 	m.note("write exit record", m.c.WriteExit(container.Exit{
 		StartedAt: r.began, FinishedAt: time.Now(), ExitCode: code, OOMKilled: oom,
-		Restarts: m.record.Restarts, Stopped: m.c.StopAsked(), Health: m.c.Health(m.record.StartedAt),
+		Restarts: m.record.Restarts, Stopped: m.c.StopAsked(), Health: m.c.Health(m.record.StartedAt), Error: r.unknown,
 	}))
 	if oom {
 		m.in.Notify(m.c, "oom")
@@ -63,6 +63,9 @@ func (m *monitor) linger() bool {
 		case order := <-m.keeper.Orders():
 			if order.Request.Start {
 				m.order = &order
+				m.reload()
+				m.policy = newPolicy(m.c.Spec.Restart)
+				m.note("start again", m.c.ForgetStop())
 				return true
 			}
 			order.Started(nil)

@@ -36,9 +36,12 @@ func Main() {
 	roots, id := installation.Roots{Data: os.Args[1], Run: os.Args[2]}, os.Args[3]
 	OffFirstThread(func() int {
 		var err error
-		if keep.Replaces() {
+		switch {
+		case keep.Replaces():
 			err = resume(roots, id)
-		} else {
+		case succeeds():
+			err = succeed(roots, id)
+		default:
 			err = begin(roots, id)
 		}
 		if err != nil {
@@ -163,7 +166,7 @@ func (m *monitor) live(r *run) error {
 		running := span.Begin("program")
 		m.note("wait for init", m.keep(r))
 		running.End()
-		code, err := r.program.Reap()
+		code, err := r.reap()
 		m.note("reap init", err)
 		m.reload()
 		again := m.policy.next(m.c, code, r.began)
@@ -191,18 +194,12 @@ func (m *monitor) rest(code int, again decision) bool {
 		return true
 	case m.keeper.Held():
 		m.keeper.Exit(code)
-		if !m.linger() {
-			return false
-		}
-		m.reload()
-		m.policy = newPolicy(m.c.Spec.Restart)
-		m.note("start again", m.c.ForgetStop())
-		return true
+		return m.linger()
 	}
 	return false
 }
 
-// listen makes the run folder and takes clients.
+// listen makes the run folder, with the record of who keeps the container, and takes clients.
 func (m *monitor) listen() error {
 	if err := os.MkdirAll(m.c.RunDir, 0o700); err != nil {
 		return fmt.Errorf("make run folder: %w", err)
@@ -210,6 +207,11 @@ func (m *monitor) listen() error {
 	if err := m.c.WriteMonitor(m.record); err != nil {
 		return err
 	}
+	return m.takeClients()
+}
+
+// takeClients takes clients, the first of them, who came with the start, before all others.
+func (m *monitor) takeClients() error {
 	listener, err := attach.Listen(m.c.AttachPath())
 	if err != nil {
 		return err

@@ -36,6 +36,14 @@ type decision struct {
 
 func newPolicy(p container.RestartPolicy) *policy { return &policy{RestartPolicy: p} }
 
+// resume goes on after restarts that another process has seen.
+func (p *policy) resume(restarts int) {
+	p.Restarts = restarts
+	for range restarts {
+		p.Delay = min(max(2*p.Delay, firstDelay), maxDelay)
+	}
+}
+
 // next decides after a run that began at the time and ended with the code.
 func (p *policy) next(c *container.Container, code int, began time.Time) decision {
 	if c.StopAsked() {

@@ -19,6 +19,11 @@ import (
 // stays the caller's, who closes it: the monitor has a copy. So does client, the other side's end of the first attached
 // connection; nil for none. When ctx ends Spawn returns, and the monitor goes on.
 func Spawn(ctx context.Context, in *installation.Installation, c *container.Container, lock *container.Lock, client *os.File) ([]string, error) {
+	return spawn(ctx, in, c, lock, client)
+}
+
+// spawn starts a monitor, told more by its environment, and waits for its reply.
+func spawn(ctx context.Context, in *installation.Installation, c *container.Container, lock *container.Lock, client *os.File, env ...string) ([]string, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("start monitor: %w", os.NewSyscallError("socketpair", err))
@@ -28,7 +33,7 @@ func Spawn(ctx context.Context, in *installation.Installation, c *container.Cont
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{argv0, in.Roots.Data, in.Roots.Run, c.ID}
 	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.Env = append(env, "PATH="+os.Getenv("PATH"))
 	cmd.ExtraFiles = []*os.File{theirs, lock.File, client} // nil: no such descriptor
 	if spans := span.File(); spans != nil {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, spans)

@@ -29,6 +29,7 @@ type run struct {
 	began    time.Time
 	warnings []string
 	networks []network.Endpoint // that were made for it
+	unknown  string             // why nobody knows the exit code
 }
 
 // start brings the container to run. On error nothing of the try is left but the run folder, which the caller removes.
@@ -40,7 +41,7 @@ func (m *monitor) start(ctx context.Context) (r *run, err error) {
 		}
 	}()
 	m.record.Init, m.record.StartedAt = noProcess, time.Time{}
-	m.record.Lingering = false
+	m.record.Lingering, m.record.TerminalLost = false, false
 	if err := m.c.WriteMonitor(m.record); err != nil {
 		return r, err
 	}
@@ -209,17 +210,7 @@ func (r *run) hand() error {
 	p := &keep.Program{Init: r.created.Init(), StdinOnce: c.StdinOnce && !c.TTY, Pty: r.created.Pty()}
 	r.streams.closeProgramEnds()
 	p.Stdin, p.Stdout, p.Stderr = r.streams.stdin, r.streams.stdout, r.streams.stderr
-	p.Log = keptLog(c)
-	if c.Spec.Health.Enabled() {
-		h := c.Spec.Health.WithDefaults()
-		first := h.Interval
-		if h.StartPeriod > 0 {
-			first = h.StartInterval
-		}
-		p.Probe = &keep.Probe{
-			Args: []string{ProbeName, r.m.in.Roots.Data, r.m.in.Roots.Run, c.ID}, Interval: h.Interval, Early: h.StartInterval, Next: time.Now().Add(first),
-		}
-	}
+	p.Log, p.Probe = keptLog(c), r.m.probe()
 	r.program = p
 	return r.m.keeper.Run(p)
 }

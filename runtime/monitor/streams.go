@@ -71,6 +71,27 @@ func openOutput(path string) (ours, theirs *os.File, err error) {
 	return ours, theirs, nil
 }
 
+// reopenOutput opens our end of a stream whose program has its own already.
+func reopenOutput(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open stream again: %w", err)
+	}
+	return f, nil
+}
+
+// reopenInput does so for its input; nil if the program reads no more.
+func reopenInput(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ENXIO) {
+		return nil, nil //nolint:nilnil // documented
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open stream again: %w", err)
+	}
+	return f, nil
+}
+
 // openInput opens the program's end for reading only: it must see the end of its input when we close ours.
 func openInput(path string) (theirs, ours *os.File, err error) {
 	if err := makeFIFO(path); err != nil {
