@@ -32,6 +32,22 @@ import (
 // The record is on disk before what it names is made. On error nothing is left behind. A record of an earlier start, whose
 // processes have ended, is torn down first.
 func (n *Networks) Setup(ctx context.Context, s SandboxSpec, owner proc.ID, usable ...func(*netns.Handle)) (made *Sandbox, err error) {
+	return n.SetupIn(ctx, s, owner, nil, usable...)
+}
+
+// SetupIn is Setup in a namespace that is there already and holds nothing but its lo: one that belongs to a user namespace, for
+// such have to be made inside it. The sandbox takes the handle over, on errors too.
+func (n *Networks) SetupIn(ctx context.Context, s SandboxSpec, owner proc.ID, ns *netns.Handle, usable ...func(*netns.Handle)) (made *Sandbox, err error) {
+	sandbox := &Sandbox{NetNS: ns, networks: n}
+	defer func() {
+		if err == nil {
+			return
+		}
+		made, err = nil, errors.Join(err, sandbox.Close())
+		if sandbox.Record != nil {
+			err = errors.Join(err, n.Teardown(s.Record))
+		}
+	}()
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
@@ -47,12 +63,8 @@ func (n *Networks) Setup(ctx context.Context, s SandboxSpec, owner proc.ID, usab
 	if err != nil {
 		return nil, err
 	}
-	b := &building{Networks: n, Sandbox: &Sandbox{Record: r, Warnings: warnings, networks: n}, all: all, asks: asksResolver(all), usable: usable}
-	defer func() {
-		if err != nil {
-			made, err = nil, errors.Join(err, b.Sandbox.Close(), n.Teardown(s.Record))
-		}
-	}()
+	sandbox.Record, sandbox.Warnings = r, warnings
+	b := &building{Networks: n, Sandbox: sandbox, all: all, asks: asksResolver(all), usable: usable}
 	if err := r.write(); err != nil {
 		return nil, err
 	}
@@ -127,8 +139,10 @@ func (b *building) build() error {
 // makeNamespace makes the container's namespace with its lo.
 func (b *building) makeNamespace() (err error) {
 	defer span.Begin("make namespace").End()
-	if b.NetNS, err = netns.New(); err != nil {
-		return err
+	if b.NetNS == nil {
+		if b.NetNS, err = netns.New(); err != nil {
+			return err
+		}
 	}
 	return b.NetNS.Do(func() error {
 		c, err := rtnl.DialCurrent()

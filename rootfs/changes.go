@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/idmap"
 	"ctr/rootfs/inroot"
 	"ctr/rootfs/pack"
 )
@@ -37,14 +38,14 @@ type Change struct {
 const maxChangeDepth = 1000
 
 // Changes compares the upper folder of an overlay with what the layers below show, an open folder; none: nothing. What
-// PrepareInitLayer made is no change. The result is sorted by path.
-func Changes(upper string, lower *os.File) ([]Change, error) {
+// PrepareInitLayer made is no change. The owners in upper are those of a container with the IDs. The result is sorted by path.
+func Changes(upper string, lower *os.File, ids idmap.Map) ([]Change, error) {
 	root, err := os.Open(upper)
 	if err != nil {
 		return nil, fmt.Errorf("compare layers: %w", err)
 	}
 	defer root.Close()
-	var c comparison
+	c := comparison{ids: ids}
 	if err := c.dir(root, lower, "", 0); err != nil {
 		return nil, fmt.Errorf("compare layers: %w", err)
 	}
@@ -52,7 +53,10 @@ func Changes(upper string, lower *os.File) ([]Change, error) {
 	return c.found, nil
 }
 
-type comparison struct{ found []Change }
+type comparison struct {
+	ids   idmap.Map
+	found []Change
+}
 
 func (c *comparison) add(kind Kind, name string) { c.found = append(c.found, Change{kind, "/" + name}) }
 
@@ -139,7 +143,8 @@ func (c *comparison) subdir(upper, lower *os.File, base, name string, depth int,
 		return err
 	}
 	quiet := len(c.found) == known
-	same := now.Mode == before.Mode && now.Uid == before.Uid && now.Gid == before.Gid
+	uid, gid := c.ids.Inside(int(now.Uid), int(now.Gid))
+	same := now.Mode == before.Mode && uid == int(before.Uid) && gid == int(before.Gid)
 	switch {
 	case wasDir && same && quiet, quiet && slices.Contains(initDirs, name):
 	case existed:
@@ -170,13 +175,14 @@ func openSub(dir *os.File, base string) (*os.File, error) {
 
 // PackChanges writes changes as the archive of a layer (image-spec, layer.md), with the files of the upper folder. What has
 // gone since is left out.
-func PackChanges(ctx context.Context, w io.Writer, upper string, changes []Change) error {
+func PackChanges(ctx context.Context, w io.Writer, upper string, changes []Change, ids idmap.Map) error {
 	root, err := inroot.Open(upper)
 	if err != nil {
 		return fmt.Errorf("pack layer: %w", err)
 	}
 	defer root.Close()
 	p := pack.New(ctx, w)
+	p.IDs = ids
 	for _, change := range changes {
 		if err := packChange(p, root, change); err != nil {
 			return fmt.Errorf("pack layer: %w", err)

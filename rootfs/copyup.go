@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/idmap"
 	"ctr/rootfs/inroot"
 )
 
@@ -17,8 +18,11 @@ import (
 // owner, mode and everything in it. Links stay inside root. A dst that holds something, or a name that is not there, is left
 // alone, as in Docker. Of several that do so at once one copies and the others wait.
 //
+// With a user namespace, the IDs in root are those of the host, and the volume gets the container's. The calling thread is locked
+// then.
+//
 // While it copies, the file ".copying-<base of dst>" lies beside dst: a copy that was killed is done again.
-func CopyUp(ctx context.Context, root, name, dst string) (err error) {
+func CopyUp(ctx context.Context, root, name, dst string, ids idmap.Map, user *os.File) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("copy %q to volume: %w", name, diskFull(dst, err))
@@ -37,16 +41,40 @@ func CopyUp(ctx context.Context, root, name, dst string) (err error) {
 		return err
 	}
 	defer src.Close()
-	to, err := inroot.Open(dst)
+	to, err := openVolume(dst, user)
 	if err != nil {
 		return err
 	}
 	defer to.Close()
+	if user != nil {
+		back, err := becomeOwner(ids)
+		if err != nil {
+			return err
+		}
+		defer back()
+	}
 	if err := lock(ctx, to); err != nil {
 		return err
 	}
 	marker := filepath.Join(filepath.Dir(dst), ".copying-"+filepath.Base(dst))
 	return copyOnce(src, to.File(), marker)
+}
+
+// openVolume opens a volume's folder, as a container with a user namespace sees it.
+func openVolume(dst string, user *os.File) (*inroot.Root, error) {
+	if user == nil {
+		return inroot.Open(dst)
+	}
+	m, err := CloneIDMapped(unix.AT_FDCWD, dst, false, user)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	f, err := openMount(int(m.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	return inroot.FromFile(f), nil
 }
 
 func copyOnce(src, dst *os.File, marker string) (err error) {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/idmap"
 	"ctr/internal/testhost"
 	"ctr/rootfs"
 	. "ctr/rootfs/internal/tartest"
@@ -56,7 +57,7 @@ func TestCopyUp(t *testing.T) {
 				if err := os.Chmod(v, 0o755); err != nil {
 					t.Fatal(err)
 				}
-				if err := rootfs.CopyUp(t.Context(), image, name, v); err != nil {
+				if err := rootfs.CopyUp(t.Context(), image, name, v, idmap.Map{}, nil); err != nil {
 					t.Fatal(err)
 				}
 				if d := Diff(c.want, Tree(t, v)); d != "" {
@@ -81,7 +82,7 @@ func TestCopyUp(t *testing.T) {
 		if err != nil || !info.ModTime().Equal(Time) {
 			t.Errorf("time of a folder is %v, %v", info.ModTime(), err)
 		}
-		if err := rootfs.CopyUp(t.Context(), image, "/file", volume(t, h.Dir)); !errors.Is(err, unix.ENOTDIR) {
+		if err := rootfs.CopyUp(t.Context(), image, "/file", volume(t, h.Dir), idmap.Map{}, nil); !errors.Is(err, unix.ENOTDIR) {
 			t.Errorf("copying a file gives %v", err)
 		}
 	})
@@ -97,7 +98,7 @@ func TestCopyUpOnlyAtFirstUse(t *testing.T) {
 		if err := os.WriteFile(v+"/mine", nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := rootfs.CopyUp(t.Context(), image, "/d", v); err != nil {
+		if err := rootfs.CopyUp(t.Context(), image, "/d", v, idmap.Map{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if got := Tree(t, v); len(got) != 1 {
@@ -110,7 +111,7 @@ func TestCopyUpOnlyAtFirstUse(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 8 {
 			wg.Go(func() {
-				if err := rootfs.CopyUp(t.Context(), image, "/d", v); err != nil {
+				if err := rootfs.CopyUp(t.Context(), image, "/d", v, idmap.Map{}, nil); err != nil {
 					t.Error(err)
 				}
 			})
@@ -133,7 +134,7 @@ func TestCopyUpToFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := volume(t, disk)
-		if err := rootfs.CopyUp(t.Context(), image, "/d", v); !errors.Is(err, unix.ENOSPC) {
+		if err := rootfs.CopyUp(t.Context(), image, "/d", v, idmap.Map{}, nil); !errors.Is(err, unix.ENOSPC) {
 			t.Errorf("error is %v, want ENOSPC", err)
 		}
 		if got := Tree(t, filepath.Dir(v)); len(got) != 1 {

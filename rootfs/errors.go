@@ -19,6 +19,9 @@ var ErrLimit = unpack.ErrLimit
 // ErrMounted is returned when something is mounted below a folder that is to be removed.
 var ErrMounted = inroot.ErrMounted
 
+// ErrNoIDMap is returned when files cannot be shown with the IDs of a user namespace.
+var ErrNoIDMap = errors.New("a user namespace needs idmapped mounts, which this kernel does not have for the file system")
+
 // ErrUser is returned when a container's user or group is malformed, unknown or out of range.
 var ErrUser = errors.New("invalid user")
 

@@ -24,6 +24,10 @@ type Overlay struct {
 	// Volatile leaves out every sync: faster, but Upper is worthless after a crash, and cannot be mounted again before
 	// work/incompat/volatile is removed (kernel documentation, filesystems/overlayfs): Settle does so.
 	Volatile bool
+	// UserNS is the user namespace whose IDs the layers' owners become: root's files belong to its root. They are seen through
+	// idmapped mounts (mount_setattr(2)) and stay as they are; what is written to Upper has the shifted owners. The calling
+	// thread has a mount namespace of its own. Nil: all owners are as on the host.
+	UserNS *os.File
 }
 
 // Mount mounts the overlay in the mount namespace of the calling thread. Whoever ends that namespace unmounts it.
@@ -38,6 +42,9 @@ func (o Overlay) Mount() error {
 // (Target is needed where the kernel is older than Linux 6.5, for a moment and in a mount namespace of its own.) The caller
 // closes the file.
 func (o Overlay) Open() (*os.File, error) {
+	if o.UserNS != nil {
+		return o.openShifted()
+	}
 	dirs, err := o.open()
 	defer dirs.close()
 	if err != nil {
@@ -86,9 +93,17 @@ func (o Overlay) mount() error {
 	if err != nil {
 		return err
 	}
+	if o.UserNS != nil {
+		if err := dirs.shift(o); err != nil {
+			return err
+		}
+	}
 	m, err := dirs.mount(o)
 	if errors.Is(err, unix.EINVAL) && dirs.mountOld(o) == nil {
 		return nil
+	}
+	if o.UserNS != nil && errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("%w (overlayfs has them since Linux 5.19): %w", ErrNoIDMap, err)
 	}
 	if err != nil {
 		return err

@@ -58,7 +58,7 @@ func processFlags() []cli.Flag {
 		textFlag("ipc", "IPC mode to use (host, container:NAME)"),
 		textFlag("uts", "UTS namespace to use (host, container:NAME)"),
 		textFlag("cgroupns", "Cgroup namespace to use (host, private)"),
-		textFlag("userns", "User namespace to use (host)"),
+		textFlag("userns", "User namespace to use (host, auto[:size=N], remap:NAME, UID:LENGTH, container:NAME)"),
 	}
 }
 

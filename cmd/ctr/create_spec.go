@@ -144,7 +144,6 @@ func specNamespaces(c *cli.Context, s *container.Spec) error {
 		{"uts", &s.Namespaces.UTS, []string{"host"}, "--uts: invalid UTS mode"},
 		{"ipc", &s.Namespaces.IPC, []string{"host", "private", "shareable"}, "--ipc: invalid IPC mode"},
 		{"cgroupns", &s.Namespaces.Cgroup, []string{"host", "private"}, "--cgroupns: invalid CGROUP mode"},
-		{"userns", &s.Namespaces.User, []string{"host"}, "--userns: ranges of users are not supported yet: only \"host\""},
 	} {
 		value := c.String(ns.flag)
 		name, joins := container.Mode(value).Container()
@@ -157,7 +156,9 @@ func specNamespaces(c *cli.Context, s *container.Spec) error {
 			*ns.mode = container.Mode(value)
 		}
 	}
-	return nil
+	mode, err := options.UserNS(c.String("userns"))
+	s.Namespaces.User = mode
+	return err
 }
 
 func specMounts(c *cli.Context, s *container.Spec) error {

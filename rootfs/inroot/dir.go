@@ -10,7 +10,7 @@ import (
 // OpaqueXattr marks a folder of an overlay's layer that hides the folders of the same name below it.
 const OpaqueXattr = "trusted.overlay.opaque"
 
-// Mkdir makes a folder of root's with exactly this mode, whatever the umask is, and the setgid bit of the parent. It returns an error that wraps os.ErrExist if base is
+// Mkdir makes a folder of the thread's own user (root's, as a rule: see rootfs.WithOwner) with exactly this mode, whatever the umask is, and the setgid bit of the parent. It returns an error that wraps os.ErrExist if base is
 // there.
 func Mkdir(parent *os.File, base string, perm uint32) error {
 	if err := unix.Mkdirat(int(parent.Fd()), base, perm&0o777); err != nil {
@@ -21,13 +21,20 @@ func Mkdir(parent *os.File, base string, perm uint32) error {
 		return pathError("mkdir", base, err)
 	}
 	defer d.Close()
-	if err := d.Chown(0, 0); err != nil {
+	if err := d.Chown(ownIDs()); err != nil {
 		return err
 	}
 	if err := unix.Fchmod(int(d.Fd()), perm); err != nil {
 		return pathError("chmod", base, err)
 	}
 	return nil
+}
+
+// ownIDs are those by which the calling thread owns what it makes (setfsuid(2)): -1 changes nothing, and tells.
+func ownIDs() (uid, gid int) {
+	uid, _ = unix.SetfsuidRetUid(-1) // it has no errors
+	gid, _ = unix.SetfsgidRetGid(-1)
+	return uid, gid
 }
 
 // ReplaceByDir puts an empty folder in the place of something that is none, in a layer of an overlay. What the layers below

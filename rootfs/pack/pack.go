@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/idmap"
 	"ctr/rootfs/inroot"
 )
 
@@ -32,6 +33,8 @@ type Packer struct {
 	ctx   context.Context //nolint:containedctx // it lives exactly as long as the archive that it belongs to
 	tar   *tar.Writer
 	links map[inode]string
+	// IDs are the container's: the owners in the archive are as it sees them. Zero: as on the host.
+	IDs idmap.Map
 }
 
 type inode struct{ dev, ino uint64 }
@@ -125,6 +128,10 @@ func (p *Packer) write(f *os.File, name string, st *unix.Stat_t) error {
 	h, err := header(f, name, st)
 	if err != nil || h == nil {
 		return err
+	}
+	if !p.IDs.IsZero() {
+		h.Uid, h.Gid = p.IDs.Inside(h.Uid, h.Gid)
+		unbindCapabilities(h)
 	}
 	if h.Typeflag != tar.TypeDir && st.Nlink > 1 {
 		key := inode{st.Dev, st.Ino}
@@ -228,6 +235,17 @@ func xattrs(f *os.File, h *tar.Header) error {
 		h.PAXRecords["SCHILY.xattr."+name] = string(value[:n])
 	}
 	return nil
+}
+
+// unbindCapabilities makes the capabilities of a file those of any user namespace: what is set in a container's own bears the ID
+// of its root (capabilities(7), "Namespaced file capabilities": version 3 is version 2 with that ID at its end).
+func unbindCapabilities(h *tar.Header) {
+	const key = "SCHILY.xattr.security.capability"
+	const version2, version3, size2, size3 = 2, 3, 20, 24
+	if v := []byte(h.PAXRecords[key]); len(v) == size3 && v[3] == version3 {
+		v[3] = version2
+		h.PAXRecords[key] = string(v[:size2])
+	}
 }
 
 // zeros is a file's content that went while it was read.

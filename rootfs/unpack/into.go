@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/idmap"
 	"ctr/rootfs/inroot"
 )
 
@@ -21,6 +22,8 @@ var ErrInWay = errors.New("cannot overwrite")
 type IntoOptions struct {
 	Owner     *[2]int // the UID and GID of everything; nil: as the archive says
 	NoDevices bool    // device nodes are left out
+	// IDs are those of the container that the files are for: their owners are as it sees them. Zero: as on the host.
+	IDs idmap.Map
 }
 
 // Into adds an archive to the folder dir below root: files that are there are replaced, folders merged, and neither takes the
@@ -53,6 +56,10 @@ func (u *unpacker) add(h *tar.Header) error {
 	}
 	if u.into.Owner != nil {
 		h.Uid, h.Gid = u.into.Owner[0], u.into.Owner[1]
+	}
+	var known bool
+	if h.Uid, h.Gid, known = u.into.IDs.Outside(h.Uid, h.Gid); !known {
+		h.Uid, h.Gid, _ = u.into.IDs.Outside(0, 0) // as in an archive of somebody else's
 	}
 	if clean, err := cleanName(h.Name); err == nil && clean == "." {
 		return nil // the folder is there, and stays as it is

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"ctr/internal/idmap"
 	"ctr/network"
 )
 
@@ -39,6 +40,7 @@ type Spec struct {
 	Labels     map[string]string `json:"labels,omitempty"`
 
 	Namespaces Namespaces `json:"namespaces"`
+	IDs        idmap.Map  `json:"ids,omitzero"` // which IDs of the host the container's are; zero: the same
 	Network    Network    `json:"network"`
 	Mounts     []Mount    `json:"mounts,omitempty"`
 	Security   Security   `json:"security"`
@@ -91,7 +93,9 @@ type Namespaces struct {
 	IPC    Mode `json:"ipc,omitempty"`
 	UTS    Mode `json:"uts,omitempty"`
 	Cgroup Mode `json:"cgroup,omitempty"`
-	User   Mode `json:"user,omitempty"` // private here means: the host's, as in Docker
+	// User as it was asked for: empty and "host" are the host's, as in Docker; else a range of IDs of the container's own, as
+	// package userns has them, or that of another container.
+	User Mode `json:"user,omitempty"`
 }
 
 // Network is the network side of a container, as asked for.

@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"os"
+
+	"ctr/internal/idmap"
 	"ctr/runtime/container"
 )
 
@@ -31,6 +34,10 @@ type Config struct {
 	// The namespaces: empty for a new one, HostNS, or the path of one to join, such as /proc/PID/fd/N. A path stays valid
 	// until Create returns.
 	NetNS, PIDNS, IPCNS, UTSNS string
+	// UserNS is the user namespace to join, open until Create returns, and IDs what it maps; nil and zero: the host's. New
+	// namespaces are made in it, and those to join belong to it.
+	UserNS *os.File
+	IDs    idmap.Map
 	// Shm is the process whose /dev/shm is shared, by its PID, when IPCNS joins a container's; 0 for none.
 	Shm int
 

@@ -26,6 +26,11 @@ func (c Config) libcontainer(h host) (_ *configs.Config, warnings []string, err 
 		AppArmorProfile: appArmorProfile(s, h),
 		Devices:         deviceNodes(h.devices),
 	}
+	if c.UserNS != nil {
+		if err := c.mapUsers(out); err != nil {
+			return nil, nil, err
+		}
+	}
 	if c.UTSNS == "" {
 		out.Hostname, out.Domainname = c.Hostname, c.Domainname
 	}

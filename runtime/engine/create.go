@@ -74,7 +74,14 @@ func Create(c Config, io Stdio) (_ *Created, err error) {
 
 // start has libcontainer make the container and start the init, on top of what is prebuilt.
 func (x *Created) start(c Config, config *configs.Config, io Stdio) (err error) {
-	if !c.plain {
+	switch {
+	case c.UserNS != nil:
+		unstage, err := c.stageForUserNS(config)
+		if err != nil {
+			return err
+		}
+		defer unstage()
+	case !c.plain:
 		defer c.unmountStages()
 		if err := c.prebuild(config); err != nil {
 			return err

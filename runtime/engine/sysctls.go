@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 
 	"ctr/runtime/container"
@@ -23,7 +24,7 @@ func sysctls(c Config) (map[string]string, error) {
 	if ownNet {
 		// As Docker does: ping and servers on low ports need no capabilities.
 		out["net.ipv4.ip_unprivileged_port_start"] = "0"
-		out["net.ipv4.ping_group_range"] = "0 2147483647"
+		out["net.ipv4.ping_group_range"] = "0 " + strconv.Itoa(c.lastGroup())
 	}
 	for name, value := range c.Spec.Security.Sysctls {
 		if err := checkSysctlText(name, value); err != nil {

@@ -30,7 +30,7 @@ func (in *Installation) Diff(_ context.Context, c *container.Container) ([]rootf
 	if lower != nil {
 		defer lower.Close()
 	}
-	return rootfs.Changes(c.UpperDir(), lower)
+	return rootfs.Changes(c.UpperDir(), lower, c.IDs)
 }
 
 // openLower opens what the layers of a container's image show; nil for an image without any.
@@ -47,6 +47,7 @@ func (in *Installation) Export(ctx context.Context, c *container.Container, w io
 	in.Notify(c, "export")
 	return in.withBareFiles(ctx, c, func(root *os.File) error {
 		p := pack.New(ctx, w)
+		p.IDs = c.IDs
 		if err := p.Tree(root, "."); err != nil {
 			return fmt.Errorf("export container %s: %w", c.Name, err)
 		}
@@ -84,7 +85,7 @@ func (in *Installation) Commit(ctx context.Context, c *container.Container, ref 
 		if err != nil {
 			return err
 		}
-		return rootfs.PackChanges(ctx, w, c.UpperDir(), changes)
+		return rootfs.PackChanges(ctx, w, c.UpperDir(), changes, c.IDs)
 	}
 	if c.Rootfs.Dir != "" {
 		write = func(w io.Writer) error { return in.Export(ctx, c, w) }

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ctr/images"
+	"ctr/internal/idmap"
+	"ctr/rootfs"
 	"ctr/rootfs/inroot"
 	"ctr/rootfs/pack"
 	"ctr/rootfs/unpack"
@@ -56,7 +58,7 @@ func (in *Installation) CopyOut(ctx context.Context, c *container.Container, fro
 		if o.Archive {
 			into = unpack.IntoOptions{}
 		}
-		n, err = transfer(ctx, source, t.name, func(r io.Reader) error { return unpack.Into(ctx, dir, "", r, into) })
+		n, err = transfer(ctx, source, t.name, c.IDs, func(r io.Reader) error { return unpack.Into(ctx, dir, "", r, into) })
 		return err
 	})
 	return n, err
@@ -80,11 +82,13 @@ func (in *Installation) CopyIn(ctx context.Context, c *container.Container, from
 		if err != nil {
 			return inContainer(c, to, err)
 		}
-		into := unpack.IntoOptions{Owner: &[2]int{0, 0}}
+		into := unpack.IntoOptions{Owner: &[2]int{0, 0}, IDs: c.IDs}
 		if o.Archive {
 			into.Owner = nil
 		}
-		n, err = transfer(ctx, source, t.name, func(r io.Reader) error { return unpack.Into(ctx, root, t.dir, r, into) })
+		n, err = transfer(ctx, source, t.name, idmap.Map{}, func(r io.Reader) error {
+			return rootfs.WithOwner(c.IDs, func() error { return unpack.Into(ctx, root, t.dir, r, into) })
+		})
 		return readOnly(c, to, err)
 	})
 	in.notifyCopied(c, "extract-to-dir", to, err)
@@ -104,7 +108,7 @@ func (in *Installation) ReadArchive(ctx context.Context, c *container.Container,
 		if source.content {
 			name = "."
 		}
-		return source.pack(ctx, w, name)
+		return source.pack(ctx, w, name, c.IDs)
 	})
 }
 
@@ -125,7 +129,9 @@ func (in *Installation) WriteArchive(ctx context.Context, c *container.Container
 			return inContainer(c, to, err)
 		}
 		dir.Close()
-		return readOnly(c, to, unpack.Into(ctx, root, to, plain, unpack.IntoOptions{}))
+		return readOnly(c, to, rootfs.WithOwner(c.IDs, func() error {
+			return unpack.Into(ctx, root, to, plain, unpack.IntoOptions{IDs: c.IDs})
+		}))
 	})
 }
 
@@ -195,8 +201,10 @@ func openSource(root *inroot.Root, name string, follow bool) (source, error) {
 	return s, nil
 }
 
-func (s source) pack(ctx context.Context, w io.Writer, name string) error {
+// pack writes it as an archive, with the owners that a container with the IDs sees.
+func (s source) pack(ctx context.Context, w io.Writer, name string, ids idmap.Map) error {
 	p := pack.New(ctx, w)
+	p.IDs = ids
 	if err := p.Tree(s.file, name); err != nil {
 		return err
 	}
@@ -262,13 +270,13 @@ func existingTarget(f *os.File, name string, s source, wantsDir bool) (target, e
 }
 
 // transfer packs on one side while the other unpacks. It returns how many bytes went over.
-func transfer(ctx context.Context, s source, name string, unpack func(io.Reader) error) (int64, error) {
+func transfer(ctx context.Context, s source, name string, ids idmap.Map, unpack func(io.Reader) error) (int64, error) {
 	r, w := io.Pipe()
 	var packed error
 	done := make(chan struct{})
 	go func() { // descriptors work on any thread, whichever mounts it sees
 		defer close(done)
-		packed = s.pack(ctx, w, name)
+		packed = s.pack(ctx, w, name, ids)
 		w.CloseWithError(packed) // io.EOF without an error
 	}()
 	count := &counter{r: r}

@@ -51,6 +51,11 @@ func (in *Installation) Create(ctx context.Context, spec container.Spec, opts Cr
 	if err := checkSpec(&spec); err != nil {
 		return nil, err
 	}
+	chosen, err := in.chooseIDs(&spec)
+	if err != nil {
+		return nil, err
+	}
+	defer chosen()
 	c, err := in.Containers.Create(spec, in.fill)
 	if _, taken := errors.AsType[*container.ConflictError](err); taken {
 		// Perhaps by one that its monitor was to remove, but was killed before.
@@ -80,7 +85,10 @@ func (in *Installation) fill(c *container.Container) error {
 	for i, id := range c.Rootfs.Layers {
 		lower[i] = in.Layers.Path(id)
 	}
-	return rootfs.PrepareInitLayer(c.UpperDir(), lower...)
+	if err := rootfs.PrepareInitLayer(c.UpperDir(), lower...); err != nil || c.IDs.IsZero() {
+		return err
+	}
+	return rootfs.ShiftOwners(c.UpperDir(), c.IDs)
 }
 
 // findImage returns the image that the user means, and asks the registry as far as they allow.
@@ -163,7 +171,7 @@ func (in *Installation) resolveNetwork(spec *container.Spec) error {
 
 // resolveNamespaces puts IDs in place of the containers' names.
 func (in *Installation) resolveNamespaces(n *container.Namespaces) error {
-	for _, mode := range []*container.Mode{&n.PID, &n.IPC, &n.UTS} {
+	for _, mode := range []*container.Mode{&n.PID, &n.IPC, &n.UTS, &n.User} {
 		ref, ok := mode.Container()
 		if !ok {
 			continue

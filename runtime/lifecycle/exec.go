@@ -121,6 +121,10 @@ func (in *Installation) execPipes(ctx context.Context, c *container.Container, c
 	if err != nil {
 		return 0, err
 	}
+	if err := pipes.giveTo(c.IDs); err != nil {
+		pipes.close()
+		return 0, err
+	}
 	p, err := engine.Exec(in.Containers.RunRoot(), c.ID, cfg, engine.Stdio{
 		Stdin: pipes.theirs[0], Stdout: pipes.theirs[1], Stderr: pipes.theirs[2],
 	})

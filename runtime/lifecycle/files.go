@@ -31,8 +31,13 @@ func (in *Installation) withFiles(ctx context.Context, c *container.Container, f
 		}
 		return f(root)
 	}, func() error {
+		user, err := openUserNS(c)
+		if err != nil {
+			return err
+		}
+		defer user.Close()
 		return rootfs.WithPrivateMounts(func() error {
-			root, err := in.mountFiles(ctx, c)
+			root, err := in.mountFiles(ctx, c, user)
 			if err != nil {
 				return err
 			}
@@ -72,7 +77,13 @@ func (in *Installation) withBareFiles(ctx context.Context, c *container.Containe
 		if err != nil {
 			return err
 		}
+		user, err := openUserNS(c)
+		if err != nil {
+			return err
+		}
+		defer user.Close()
 		o := in.overlay(c, target)
+		o.UserNS = user
 		return use(o.Open())
 	})
 }
@@ -141,15 +152,17 @@ func (in *Installation) lower(c *container.Container) []string {
 
 // mountFiles mounts a container's file system with its volumes in the thread's private mount namespace, and opens it. Volumes
 // that are not there yet are made, so that `create` and `cp` fill them before the first start.
-func (in *Installation) mountFiles(ctx context.Context, c *container.Container) (*inroot.Root, error) {
+func (in *Installation) mountFiles(ctx context.Context, c *container.Container, user *os.File) (*inroot.Root, error) {
 	target, err := in.mountPoint(c)
 	if err != nil {
 		return nil, err
 	}
 	if c.Rootfs.Dir != "" {
-		err = bindAt(unix.AT_FDCWD, c.Rootfs.Dir, target, c.Rootfs.ReadOnly)
+		err = bindAt(unix.AT_FDCWD, c.Rootfs.Dir, target, c.Rootfs.ReadOnly, user)
 	} else {
-		err = in.overlay(c, target).Mount()
+		o := in.overlay(c, target)
+		o.UserNS = user
+		err = o.Mount()
 	}
 	if err != nil {
 		return nil, err
@@ -159,7 +172,7 @@ func (in *Installation) mountFiles(ctx context.Context, c *container.Container) 
 		return nil, err
 	}
 	for _, mount := range c.Mounts {
-		if err := in.mountVolume(ctx, root, target, mount); err != nil {
+		if err := in.mountVolume(ctx, c, root, target, mount, user); err != nil {
 			root.Close()
 			return nil, fmt.Errorf("mount %q: %w", mount.Target, err)
 		}
@@ -169,16 +182,17 @@ func (in *Installation) mountFiles(ctx context.Context, c *container.Container) 
 
 // mountVolume mounts a volume or a folder of the host where the container has it. What is not there yet is left out, but for
 // volumes.
-func (in *Installation) mountVolume(ctx context.Context, root *inroot.Root, target string, mount container.Mount) (err error) {
+func (in *Installation) mountVolume(ctx context.Context, c *container.Container, root *inroot.Root, target string, mount container.Mount, user *os.File) (err error) {
 	source := mount.Source
 	switch mount.Type {
 	case container.MountTmpfs:
 		return nil
 	case container.MountVolume:
-		if source, err = in.VolumeFolder(ctx, target, mount); err != nil {
+		if source, err = in.VolumeFolder(ctx, target, mount, c.IDs, user); err != nil {
 			return err
 		}
-		place, err := root.MkdirAll(mount.Target, 0o755, 0, 0)
+		uid, gid, _ := c.IDs.Outside(0, 0)
+		place, err := root.MkdirAll(mount.Target, 0o755, uid, gid)
 		if err != nil {
 			return nil // a read-only file system, or no place for a folder: its start says so
 		}
@@ -190,20 +204,29 @@ func (in *Installation) mountVolume(ctx context.Context, root *inroot.Root, targ
 		return nil
 	}
 	defer place.Close()
-	err = bindAt(int(place.Fd()), source, "", mount.ReadOnly)
+	err = bindAt(int(place.Fd()), source, "", mount.ReadOnly, user)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return nil
 	}
 	return err
 }
 
-// bindAt mounts source on a place that is held open, or has a path.
-func bindAt(dir int, source, target string, readOnly bool) error {
+// bindAt mounts source on a place that is held open, or has a path, with the IDs of a user namespace if there is one.
+func bindAt(dir int, source, target string, readOnly bool, user *os.File) error {
 	m, err := unix.OpenTree(unix.AT_FDCWD, source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return os.NewSyscallError("open_tree", err)
 	}
-	defer unix.Close(m)
+	tree := m
+	defer unix.Close(tree)
+	if user != nil {
+		shifted, err := rootfs.CloneIDMapped(unix.AT_FDCWD, source, false, user)
+		if err != nil {
+			return err
+		}
+		defer shifted.Close()
+		m = int(shifted.Fd())
+	}
 	if readOnly {
 		if err := unix.MountSetattr(m, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
 			return os.NewSyscallError("mount_setattr", err)

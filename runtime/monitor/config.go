@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -14,7 +15,7 @@ import (
 
 // engineConfig resolves what the spec leaves open, now that the root file system is mounted: the user, the sources of
 // mounts, whose hosts and resolv.conf it sees.
-func (m *monitor) engineConfig(ctx context.Context, root string) (engine.Config, error) {
+func (m *monitor) engineConfig(ctx context.Context, root string, userNS *os.File) (engine.Config, error) {
 	defer span.Begin("resolve configuration").End()
 	c := m.c
 	user, err := rootfs.LookupUser(root, c.User, c.Groups)
@@ -24,7 +25,8 @@ func (m *monitor) engineConfig(ctx context.Context, root string) (engine.Config,
 	cfg := engine.Config{
 		Spec: &c.Spec, StateDir: m.in.Containers.RunRoot(), Rootfs: root,
 		User: engine.User{UID: user.UID, GID: user.GID, Groups: user.Groups, Home: user.Home}, Env: c.Env, Args: slices.Concat(c.Entrypoint, c.Cmd), WorkDir: c.WorkDir,
-		Cgroup:   m.in.Cgroup(c),
+		Cgroup: m.in.Cgroup(c),
+		UserNS: userNS, IDs: c.IDs,
 		Hostname: c.Hostname, Domainname: c.Domainname, SeccompCache: filepath.Join(m.in.Roots.Data, "seccomp"),
 	}
 	if cfg.Hostname == "" {
@@ -55,7 +57,7 @@ func (m *monitor) engineConfig(ctx context.Context, root string) (engine.Config,
 				return engine.Config{}, err
 			}
 		case container.MountVolume:
-			if cfg.Mounts[i].Source, err = m.in.VolumeFolder(ctx, root, mount); err != nil {
+			if cfg.Mounts[i].Source, err = m.in.VolumeFolder(ctx, root, mount, c.IDs, userNS); err != nil {
 				return engine.Config{}, err
 			}
 		}

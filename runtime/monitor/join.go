@@ -27,8 +27,8 @@ func (h *held) path() string {
 
 // joins are the namespaces that the container shares with another one; nil: not shared.
 type joins struct {
-	pid, ipc, uts, net *held
-	spec               container.Namespaces
+	pid, ipc, uts, net, user *held
+	spec                     container.Namespaces
 }
 
 func (j joins) pidPath() string { return nsPath(j.pid, j.spec.PID) }
@@ -56,7 +56,7 @@ func (j joins) hold() *attach.Conn {
 
 // closeNamespaces closes what the container's init has entered.
 func (j joins) closeNamespaces() {
-	for _, h := range []*held{j.pid, j.ipc, j.uts, j.net} {
+	for _, h := range []*held{j.pid, j.ipc, j.uts, j.net, j.user} {
 		if h != nil && h.f != nil {
 			h.f.Close()
 			h.f = nil
@@ -88,6 +88,7 @@ func (m *monitor) join() (j joins, err error) {
 		{"IPC", "ipc", m.c.Namespaces.IPC, &j.ipc},
 		{"UTS", "uts", m.c.Namespaces.UTS, &j.uts},
 		{"network", "net", m.c.Network.Mode, &j.net},
+		{"user", "user", m.c.Namespaces.User, &j.user},
 	} {
 		if path, ok := want.mode.Path(); ok {
 			h, err := netns.Open(path)

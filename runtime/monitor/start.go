@@ -20,16 +20,18 @@ import (
 
 // run is one run of the container, from the first thing made to the last one taken away.
 type run struct {
-	m        *monitor
-	joins    joins
-	netns    *netns.Handle // of a sandbox that is being made, for the init to enter; nil: it has to wait
-	streams  *streams
-	created  *engine.Created
-	program  *keep.Program
-	began    time.Time
-	warnings []string
-	networks []network.Endpoint // that were made for it
-	unknown  string             // why nobody knows the exit code
+	m         *monitor
+	joins     joins
+	netns     *netns.Handle // of a sandbox that is being made, for the init to enter; nil: it has to wait
+	netnsMade *netns.Handle // one in the user namespace, for the sandbox to be made in
+	userns    *os.File      // the user namespace, until the init is in it; nil: the host's
+	streams   *streams
+	created   *engine.Created
+	program   *keep.Program
+	began     time.Time
+	warnings  []string
+	networks  []network.Endpoint // that were made for it
+	unknown   string             // why nobody knows the exit code
 }
 
 // start brings the container to run. On error nothing of the try is left but the run folder, which the caller removes.
@@ -47,6 +49,9 @@ func (m *monitor) start(ctx context.Context) (r *run, err error) {
 	}
 	defer engine.Prewarm(time.Second, func() { enterCgroup(m.in.CgroupParent()) })()
 	if r.joins, err = m.join(); err != nil {
+		return r, err
+	}
+	if err := r.openUserNS(); err != nil {
 		return r, err
 	}
 	if err := r.prepare(ctx); err != nil {
@@ -104,7 +109,7 @@ func (r *run) network(ctx context.Context, namespace chan<- string) error {
 			namespace <- own.Path()
 		}
 	}
-	if r.m.sandbox, err = r.m.in.Networks.Setup(ctx, spec, r.m.record.Monitor, usable); err != nil {
+	if r.m.sandbox, err = r.m.in.Networks.SetupIn(ctx, spec, r.m.record.Monitor, r.takeNetNS(), usable); err != nil {
 		return r.m.nameHolder(err)
 	}
 	r.networks = r.m.sandbox.Record.Endpoints
@@ -139,11 +144,11 @@ func (r *run) netnsPath() string {
 // forked from this thread.
 func (r *run) create(ctx context.Context, namespace <-chan string) error {
 	c := r.m.c
-	root, err := r.m.mountRootfs()
+	root, err := r.m.mountRootfs(r.userns)
 	if err != nil {
 		return err
 	}
-	cfg, err := r.m.engineConfig(ctx, root)
+	cfg, err := r.m.engineConfig(ctx, root, r.userns)
 	if err != nil {
 		return err
 	}
@@ -152,6 +157,9 @@ func (r *run) create(ctx context.Context, namespace <-chan string) error {
 		cfg.Shm = r.joins.ipc.init.PID
 	}
 	if r.streams, err = openStreams(c); err != nil {
+		return err
+	}
+	if err := r.streams.giveTo(c.IDs); err != nil {
 		return err
 	}
 	path, ok := <-namespace
@@ -199,6 +207,7 @@ func (r *run) release() error {
 		return err
 	}
 	r.joins.closeNamespaces()
+	r.closeUserNS()
 	return r.created.Release()
 }
 
@@ -227,6 +236,7 @@ func (r *run) undo() error {
 		r.streams.close()
 	}
 	r.joins.close()
+	r.closeUserNS()
 	return errors.Join(append(errs, r.m.releaseCgroup())...)
 }
 
@@ -270,7 +280,7 @@ func (m *monitor) sandboxSpec() network.SandboxSpec {
 }
 
 // mountRootfs mounts the container's root file system in the thread's private mount namespace, and returns where.
-func (m *monitor) mountRootfs() (string, error) {
+func (m *monitor) mountRootfs(user *os.File) (string, error) {
 	defer span.Begin("mount root file system").End()
 	c := m.c
 	if c.Rootfs.Dir != "" {
@@ -285,6 +295,6 @@ func (m *monitor) mountRootfs() (string, error) {
 		return "", fmt.Errorf("mount root file system: %w", err)
 	}
 	// volatile: overlayfs syncs nothing when it is unmounted; what is removed anyway need not survive a crash of the machine.
-	o := rootfs.Overlay{Lower: lower, Upper: c.UpperDir(), Work: c.WorkDirPath(), Target: target, Volatile: c.AutoRemove}
+	o := rootfs.Overlay{Lower: lower, Upper: c.UpperDir(), Work: c.WorkDirPath(), Target: target, Volatile: c.AutoRemove, UserNS: user}
 	return target, o.Mount()
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"ctr/runtime/container"
+	"ctr/runtime/userns"
 )
 
 // maxProfile bounds a seccomp profile, in bytes.
@@ -181,4 +182,16 @@ func User(s string) error {
 		return errors.New("invalid user: " + strconv.Quote(s))
 	}
 	return nil
+}
+
+// UserNS checks the form of a --userns: host, container:NAME, or a range of IDs as package userns has them.
+func UserNS(s string) (container.Mode, error) {
+	mode := container.Mode(s)
+	if name, ok := mode.Container(); mode == container.ModePrivate || mode == container.ModeHost || ok && name != "" {
+		return mode, nil
+	}
+	if err := userns.Check(s); err != nil {
+		return "", fmt.Errorf("--userns: %w", err)
+	}
+	return mode, nil
 }
