@@ -120,6 +120,15 @@ func containerFilters(in *lifecycle.Installation, v *viewer, texts []string, all
 			return nil, fmt.Errorf("invalid filter 'status=%s'", text)
 		}
 	}
+	for _, text := range f["health"] {
+		if !slices.Contains([]string{"none", "starting", "healthy", "unhealthy"}, text) {
+			return nil, fmt.Errorf("invalid filter 'health=%s'", text)
+		}
+	}
+	task, err := f.boolean("is-task")
+	if err != nil {
+		return nil, err
+	}
 	times, err := f.creation(in)
 	if err != nil {
 		return nil, err
@@ -138,7 +147,7 @@ func containerFilters(in *lifecycle.Installation, v *viewer, texts []string, all
 			(len(exited) == 0 || s.state.Status == container.Exited && slices.Contains(exited, s.state.ExitCode)) &&
 			f.any("status", func(w string) bool { return string(s.State) == w }) &&
 			f.any("health", func(w string) bool { return w == healthWord(s.state.Health) }) &&
-			f.any("is-task", func(w string) bool { return w == "false" }) &&
+			(task == nil || !*task) && // Docker's swarm has tasks
 			f.any("volume", s.hasVolume) &&
 			f.any("network", func(n string) bool { return s.onNetwork(v, n) }) &&
 			ancestors(s) && times(s.container.Created) && ports(s)

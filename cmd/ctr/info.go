@@ -35,12 +35,30 @@ type systemInfo struct {
 	RootDir           string `json:"DockerRootDir"`
 	RunRoot           string
 	CgroupVersion     string
+	CgroupDriver      string
+	Driver            string
+	LoggingDriver     string
+	DefaultRuntime    string
+	Plugins           plugins
+	Swarm             swarm
+	LiveRestore       bool `json:"LiveRestoreEnabled"`
+	MemoryLimit       bool
+	SwapLimit         bool
+	PidsLimit         bool
+	CPUShares         bool
+	CPUSet            bool
 	SecurityOptions   []string
 	IPv4Forwarding    bool
 	BridgeNfIptables  bool
 	Features          []feature
 	Warnings          []string
 }
+
+// plugins are the drivers that there are.
+type plugins struct{ Volume, Network, Log []string }
+
+// swarm is what Docker calls a cluster, for scripts that ask whether the host is in one.
+type swarm struct{ LocalNodeState string }
 
 // feature is something that the kernel may lack.
 type feature struct {
@@ -102,8 +120,15 @@ func runInfo(_ context.Context, in *lifecycle.Installation, text string, ui *ui)
 func hostInfo() systemInfo {
 	i := systemInfo{
 		ServerVersion: version, OSType: "linux", Architecture: runtime.GOARCH, NCPU: runtime.NumCPU(), OperatingSystem: osName(),
-		CgroupVersion: cgroupVersion(), IPv4Forwarding: sysctlOn("net/ipv4/ip_forward"), BridgeNfIptables: sysctlOn("net/bridge/bridge-nf-call-iptables"),
+		CgroupVersion: cgroupVersion()[:1], IPv4Forwarding: sysctlOn("net/ipv4/ip_forward"), BridgeNfIptables: sysctlOn("net/bridge/bridge-nf-call-iptables"),
 	}
+	i.Driver, i.CgroupDriver, i.LoggingDriver, i.DefaultRuntime, i.LiveRestore = "overlay2", "cgroupfs", "json-file", "ctr", true
+	i.Plugins = plugins{
+		Volume: []string{"local"}, Network: []string{"bridge", "host", "ipvlan", "macvlan", "null"}, Log: []string{"journald", "json-file", "none"},
+	}
+	i.Swarm.LocalNodeState = "inactive"
+	i.MemoryLimit, i.PidsLimit, i.CPUShares, i.CPUSet = controller("memory"), controller("pids"), controller("cpu"), controller("cpuset")
+	i.SwapLimit = i.MemoryLimit && (cgroupVersion() == "2" || exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"))
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		i.KernelVersion, i.Name = unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Nodename[:])
@@ -187,6 +212,14 @@ func sysctlOn(name string) bool {
 	return err == nil && strings.TrimSpace(string(text)) != "0"
 }
 
+func kernelVersion() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
 // osName is the name of the distribution (os-release(5)).
 func osName() string {
 	text, err := os.ReadFile("/etc/os-release")
@@ -203,7 +236,7 @@ func osName() string {
 
 func (i systemInfo) print(ui *ui) {
 	ui.printf("Containers: %d\n Running: %d\n Paused: %d\n Stopped: %d\nImages: %d\n", i.Containers, i.ContainersRunning, i.ContainersPaused, i.ContainersStopped, i.Images)
-	ui.printf("Version: %s\nStorage Driver: overlay2\nLogging Driver: json-file\nCgroup Version: %s\n", i.ServerVersion, i.CgroupVersion)
+	ui.printf("Version: %s\nStorage Driver: overlay2\nLogging Driver: json-file\nCgroup Driver: %s\nCgroup Version: %s\n", i.ServerVersion, i.CgroupDriver, cgroupVersion())
 	ui.printf("Security Options:\n")
 	for _, o := range i.SecurityOptions {
 		ui.printf("  %s\n", strings.TrimPrefix(o, "name="))

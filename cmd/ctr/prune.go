@@ -26,8 +26,8 @@ type pruneFilter struct {
 	until time.Time // only what is older; zero: everything
 }
 
-func parsePruneFilter(texts []string, now time.Time) (p pruneFilter, err error) {
-	if p.filters, err = parseFilters(texts, []string{"label", "label!", "until"}); err != nil {
+func parsePruneFilter(texts, more []string, now time.Time) (p pruneFilter, err error) {
+	if p.filters, err = parseFilters(texts, append([]string{"label", "label!", "until"}, more...)); err != nil {
 		return p, err
 	}
 	if len(p.filters["until"]) > 1 {
@@ -57,7 +57,7 @@ type pruner struct {
 }
 
 // pruneCommand is one `prune`; warning says what it will remove.
-func (a *app) pruneCommand(usage, example string, flags []cli.Flag, warning func(*cli.Context) string, do func(context.Context, *cli.Context, *pruner)) *cli.Command {
+func (a *app) pruneCommand(usage, example string, flags []cli.Flag, filters []string, warning func(*cli.Context) string, do func(context.Context, *cli.Context, *pruner)) *cli.Command {
 	return &cli.Command{
 		Name: "prune", Usage: usage, Description: example,
 		Flags: append(flags, boolFlag("force", "Do not prompt for confirmation", "f"), listFlag("filter", `Provide filter values (e.g. "until=24h", "label=NAME")`)),
@@ -65,7 +65,7 @@ func (a *app) pruneCommand(usage, example string, flags []cli.Flag, warning func
 			if err := a.needArgs(c, 0, 0); err != nil {
 				return err
 			}
-			filter, err := parsePruneFilter(c.StringSlice("filter"), time.Now())
+			filter, err := parsePruneFilter(c.StringSlice("filter"), filters, time.Now())
 			if err != nil {
 				return err
 			}
@@ -91,7 +91,7 @@ func warn(text string) func(*cli.Context) string {
 }
 
 func (a *app) containerPruneCommand() *cli.Command {
-	return a.pruneCommand("Remove all stopped containers", "ctr container prune -f --filter until=24h", nil, warn("all stopped containers"),
+	return a.pruneCommand("Remove all stopped containers", "ctr container prune -f --filter until=24h", nil, nil, warn("all stopped containers"),
 		func(ctx context.Context, _ *cli.Context, p *pruner) { p.containers(ctx) })
 }
 
@@ -103,12 +103,19 @@ func (a *app) imagePruneCommand() *cli.Command {
 		}
 		return "WARNING! This will remove all dangling images."
 	}
-	return a.pruneCommand("Remove unused images", "ctr image prune -a -f", flags, warning,
-		func(ctx context.Context, c *cli.Context, p *pruner) { p.images(ctx, c.Bool("all")) })
+	return a.pruneCommand("Remove unused images", "ctr image prune -a -f", flags, []string{"dangling"}, warning,
+		func(ctx context.Context, c *cli.Context, p *pruner) {
+			dangling, err := p.filter.boolean("dangling")
+			if err != nil {
+				p.errs = append(p.errs, err)
+				return
+			}
+			p.images(ctx, c.Bool("all") || dangling != nil && !*dangling)
+		})
 }
 
 func (a *app) networkPruneCommand() *cli.Command {
-	return a.pruneCommand("Remove all unused networks", "ctr network prune -f", nil, warn("all custom networks not used by at least one container"),
+	return a.pruneCommand("Remove all unused networks", "ctr network prune -f", nil, nil, warn("all custom networks not used by at least one container"),
 		func(ctx context.Context, _ *cli.Context, p *pruner) {
 			p.counts = false
 			p.networks(ctx)
@@ -123,8 +130,15 @@ func (a *app) volumePruneCommand() *cli.Command {
 		}
 		return "WARNING! This will remove anonymous local volumes not used by at least one container."
 	}
-	return a.pruneCommand("Remove unused local volumes", "ctr volume prune -a -f", flags, warning,
-		func(_ context.Context, c *cli.Context, p *pruner) { p.volumes(c.Bool("all")) })
+	return a.pruneCommand("Remove unused local volumes", "ctr volume prune -a -f", flags, []string{"all"}, warning,
+		func(_ context.Context, c *cli.Context, p *pruner) {
+			all, err := p.filter.boolean("all")
+			if err != nil {
+				p.errs = append(p.errs, err)
+				return
+			}
+			p.volumes(c.Bool("all") || all != nil && *all)
+		})
 }
 
 func (a *app) systemPruneCommand() *cli.Command {
@@ -142,7 +156,7 @@ func (a *app) systemPruneCommand() *cli.Command {
 		}
 		return strings.Join(append(lines, "  - all dangling images"), "\n") + "\n"
 	}
-	return a.pruneCommand("Remove unused data", "ctr system prune -a --volumes -f", flags, warning,
+	return a.pruneCommand("Remove unused data", "ctr system prune -a --volumes -f", flags, nil, warning,
 		func(ctx context.Context, c *cli.Context, p *pruner) {
 			p.containers(ctx)
 			if c.Bool("volumes") {

@@ -42,6 +42,9 @@ func (a *app) psCommand() *cli.Command {
 				return err
 			}
 			o := psOptions{Options: parseFormat(c), all: c.Bool("all"), last: c.Int("last"), size: c.Bool("size"), filters: c.StringSlice("filter")}
+			if o.last == 0 { // as Docker has it
+				o.last = -1
+			}
 			if c.Bool("latest") && o.last < 0 {
 				o.last = 1
 			}

@@ -7,13 +7,17 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ctr/cmd/ctr/internal/format"
+	"ctr/images"
 	"ctr/runtime/lifecycle"
 )
 
 func (a *app) systemDfCommand() *cli.Command {
 	return &cli.Command{
-		Name: "df", Usage: "Show disk usage", Description: "ctr system df",
-		Flags: []cli.Flag{textFlag("format", `Format output ("table", "table TEMPLATE", "json", or a Go template)`)},
+		Name: "df", Usage: "Show disk usage", Description: "ctr system df\nctr system df -v",
+		Flags: []cli.Flag{
+			textFlag("format", `Format output ("table", "table TEMPLATE", "json", or a Go template)`),
+			boolFlag("verbose", "Show detailed information on space usage", "v"),
+		},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 0, 0); err != nil {
 				return err
@@ -22,6 +26,9 @@ func (a *app) systemDfCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			if c.Bool("verbose") {
+				return runSystemDfVerbose(c.Context, in, c.String("format"), a.ui)
+			}
 			return runSystemDf(c.Context, in, parseFormat(c), a.ui)
 		},
 	}
@@ -29,10 +36,10 @@ func (a *app) systemDfCommand() *cli.Command {
 
 // runSystemDf prints what images, containers and volumes take, and what the prune commands would give back.
 func runSystemDf(_ context.Context, in *lifecycle.Installation, o format.Options, ui *ui) error {
-	images, imagesErr := imagesUsage(in)
+	stored, imagesErr := imagesUsage(in)
 	containers, containersErr := containersUsage(in)
 	volumes, volumesErr := volumesUsage(in)
-	return errors.Join(format.Write(ui.out, format.DiskUsages, o, []format.DiskUsage{images, containers, volumes}),
+	return errors.Join(format.Write(ui.out, format.DiskUsages, o, []format.DiskUsage{stored, containers, volumes}),
 		imagesErr, containersErr, volumesErr)
 }
 
@@ -44,7 +51,7 @@ func imagesUsage(in *lifecycle.Installation) (format.DiskUsage, error) {
 		return d, err
 	}
 	users := imageUsers(in)
-	needed, sizes := map[string]bool{}, map[string]int64{}
+	needed, layers := map[string]bool{}, measureLayers(in, all)
 	for _, i := range all {
 		used := len(users(i.ID)) > 0
 		d.All++
@@ -52,19 +59,38 @@ func imagesUsage(in *lifecycle.Installation) (format.DiskUsage, error) {
 			d.Used++
 		}
 		for _, l := range i.Layers {
-			if _, known := sizes[l.ChainID]; !known {
-				sizes[l.ChainID] = l.Size + diskUsage(in.Layers.Path(l.ChainID))
-			}
 			needed[l.ChainID] = needed[l.ChainID] || used
 		}
 	}
-	for id, size := range sizes {
-		d.Bytes += size
+	for id, l := range layers {
+		d.Bytes += l.bytes
 		if !needed[id] {
-			d.ReclaimBytes += size
+			d.ReclaimBytes += l.bytes
 		}
 	}
 	return d, nil
+}
+
+// layerUsage is what a layer takes, packed and unpacked.
+type layerUsage struct {
+	bytes  int64
+	images int // how many have it
+}
+
+// measureLayers measures the layers of images, by their chain IDs.
+func measureLayers(in *lifecycle.Installation, all []images.Image) map[string]layerUsage {
+	layers := map[string]layerUsage{}
+	for _, i := range all {
+		for _, l := range i.Layers {
+			u, known := layers[l.ChainID]
+			if !known {
+				u.bytes = l.Size + diskUsage(in.Layers.Path(l.ChainID))
+			}
+			u.images++
+			layers[l.ChainID] = u
+		}
+	}
+	return layers
 }
 
 func containersUsage(in *lifecycle.Installation) (format.DiskUsage, error) {

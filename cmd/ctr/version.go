@@ -12,6 +12,17 @@ import (
 // versionInfo has Docker's field names, so that templates read it.
 type versionInfo struct {
 	Client versionClient
+	Server versionServer
+}
+
+// versionServer is what scripts ask a Docker engine for. There is none here: it is this program again.
+type versionServer struct {
+	Version       string
+	GoVersion     string
+	GitCommit     string
+	Os            string
+	Arch          string
+	KernelVersion string
 }
 
 type versionClient struct {
@@ -37,9 +48,14 @@ func (a *app) versionCommand() *cli.Command {
 }
 
 func runVersion(text string, ui *ui) error {
-	v := versionInfo{versionClient{
-		Version: version, GoVersion: runtime.Version(), GitCommit: commit, Os: runtime.GOOS, Arch: runtime.GOARCH, Engine: moduleVersion("github.com/opencontainers/runc"),
-	}}
+	v := versionInfo{
+		Client: versionClient{
+			Version: version, GoVersion: runtime.Version(), GitCommit: commit, Os: runtime.GOOS, Arch: runtime.GOARCH, Engine: moduleVersion("github.com/opencontainers/runc"),
+		},
+		Server: versionServer{
+			Version: version, GoVersion: runtime.Version(), GitCommit: commit, Os: runtime.GOOS, Arch: runtime.GOARCH, KernelVersion: kernelVersion(),
+		},
+	}
 	if text == "" {
 		text = " Version:      {{.Client.Version}}\n Go version:   {{.Client.GoVersion}}\n Git commit:   {{.Client.GitCommit}}\n" +
 			" OS/Arch:      {{.Client.Os}}/{{.Client.Arch}}\n libcontainer: {{.Client.Engine}}"

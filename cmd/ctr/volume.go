@@ -82,13 +82,23 @@ func runVolumeLs(_ context.Context, in *lifecycle.Installation, o format.Options
 	if err != nil {
 		return err
 	}
+	var users map[string][]string
+	if strings.Contains(o.Format, ".Links") || strings.Contains(o.Format, "json") {
+		if users, err = in.VolumeUsers(); err != nil {
+			return err
+		}
+	}
 	var rows []format.Volume
 	for _, v := range all {
 		if keep(v) {
-			rows = append(rows, format.Volume{Spec: v.Spec, Path: v.Path(), SizeOf: func() int64 { return diskUsage(v.Path()) }})
+			rows = append(rows, volumeRow(v, len(users[v.Name])))
 		}
 	}
 	return format.Write(ui.out, format.Volumes, o, rows)
+}
+
+func volumeRow(v *volume.Volume, users int) format.Volume {
+	return format.Volume{Spec: v.Spec, Path: v.Path(), SizeOf: func() int64 { return diskUsage(v.Path()) }, Users: users}
 }
 
 // volumeFilters is the test for `volume ls`.

@@ -23,6 +23,7 @@ type Listing struct {
 	columns string // the default table's template
 	heads   heads  // the heading of each field
 	quiet   string // the template of -q
+	raw     string // the template of --format raw: a line for each field
 }
 
 // Write prints rows, which are all of the listing's row type.
@@ -33,6 +34,8 @@ func Write[R any](w io.Writer, l Listing, o Options, rows []R) error {
 		text = l.quiet
 	case text == "" || text == "table":
 		text, isTable = l.columns, true
+	case text == "raw" && l.raw != "":
+		text = l.raw
 	case text == "json":
 		text = "{{json .}}"
 	default:

@@ -139,6 +139,9 @@ func (c Container) Networks() string {
 	return strings.Join(names, ",")
 }
 
+// Platform is empty: there is only this machine's, and Docker says nothing then.
+func (c Container) Platform() string { return "" }
+
 // HealthStatus is starting, healthy, unhealthy, or nothing.
 func (c Container) HealthStatus() string {
 	if c.Summary.Health == nil {
@@ -176,8 +179,10 @@ type Image struct {
 	Created       time.Time
 	Bytes         int64
 	Users         int // containers
-	NoTrunc       bool
-	Now           time.Time
+	// Shared and Unique are the bytes of the layers that other images have too, and of the others; nil: they were not counted.
+	Shared, Unique *int64
+	NoTrunc        bool
+	Now            time.Time
 }
 
 // ID is the first 12 digits of the config's digest, or all of it.
@@ -219,11 +224,18 @@ func (i Image) Size() string { return units.HumanSizeWithPrecision(float64(i.Byt
 // VirtualSize is the same as Size.
 func (i Image) VirtualSize() string { return i.Size() }
 
-// SharedSize is not counted.
-func (i Image) SharedSize() string { return "N/A" }
+// SharedSize is what it has in common with others.
+func (i Image) SharedSize() string { return sizeOr(i.Shared) }
 
-// UniqueSize is not counted.
-func (i Image) UniqueSize() string { return "N/A" }
+// UniqueSize is what it has alone.
+func (i Image) UniqueSize() string { return sizeOr(i.Unique) }
+
+func sizeOr(n *int64) string {
+	if n == nil {
+		return "N/A"
+	}
+	return units.HumanSizeWithPrecision(float64(*n), 3)
+}
 
 // Containers is how many containers use the image.
 func (i Image) Containers() string { return strconv.Itoa(i.Users) }

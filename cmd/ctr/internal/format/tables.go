@@ -12,9 +12,17 @@ var (
 			"HealthStatus": "HEALTH STATUS", "IPAddresses": "IP ADDRESSES",
 		},
 		quiet: "{{.ID}}",
+		raw: "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\nstate: {{.State}}\nstatus: {{.Status}}\n" +
+			"names: {{.Names}}\nlabels:{{pad .Labels 1 0}}\nports:{{pad .Ports 1 0}}\n",
 	}
 	// ContainersWithSize is `ps -s`.
-	ContainersWithSize = Listing{columns: Containers.columns + "\t{{.Size}}", heads: Containers.heads, quiet: Containers.quiet}
+	ContainersWithSize = Listing{
+		columns: Containers.columns + "\t{{.Size}}", heads: Containers.heads, quiet: Containers.quiet, raw: Containers.raw + "size: {{.Size}}\n",
+	}
+	// ContainersUsage is the part of `system df -v` about containers.
+	ContainersUsage = Listing{
+		columns: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}", heads: Containers.heads,
+	}
 
 	// Images is `images`; its rows are of type Image.
 	Images = Listing{
@@ -25,10 +33,16 @@ var (
 			"Containers": "CONTAINERS",
 		},
 		quiet: "{{.ID}}",
+		raw:   "repository: {{.Repository}}\ntag: {{.Tag}}\nimage_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n",
+	}
+	// ImagesUsage is the part of `system df -v` about images.
+	ImagesUsage = Listing{
+		columns: "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}", heads: Images.heads,
 	}
 	// ImagesWithDigest is `images --digests`.
 	ImagesWithDigest = Listing{
 		columns: "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}", heads: Images.heads, quiet: Images.quiet,
+		raw: Images.raw,
 	}
 
 	// Networks is `network ls`; its rows are of type Network.
@@ -39,6 +53,7 @@ var (
 			"Internal": "INTERNAL", "Labels": "LABELS", "CreatedAt": "CREATED AT",
 		},
 		quiet: "{{.ID}}",
+		raw:   "network_id: {{.ID}}\nname: {{.Name}}\ndriver: {{.Driver}}\nscope: {{.Scope}}\n",
 	}
 
 	// Usages is `stats`; its rows are of type Usage.
@@ -56,9 +71,13 @@ var (
 		columns: "{{.Driver}}\t{{.Name}}",
 		heads: heads{
 			"Driver": "DRIVER", "Name": "VOLUME NAME", "Scope": "SCOPE", "Mountpoint": "MOUNTPOINT", "Labels": "LABELS", "Size": "SIZE",
+			"Links": "LINKS", "Status": "STATUS", "Availability": "AVAILABILITY", "Group": "GROUP",
 		},
 		quiet: "{{.Name}}",
+		raw:   "name: {{.Name}}\ndriver: {{.Driver}}\n",
 	}
+	// VolumesUsage is the part of `system df -v` about volumes.
+	VolumesUsage = Listing{columns: "{{.Name}}\t{{.Links}}\t{{.Size}}", heads: Volumes.heads}
 
 	// DiskUsages is `system df`; its rows are of type DiskUsage.
 	DiskUsages = Listing{

@@ -13,6 +13,7 @@ type Volume struct {
 	Spec   volume.Spec
 	Path   string
 	SizeOf func() int64 // measures the volume, in bytes; it is called when .Size is asked for
+	Users  int          // containers
 }
 
 // Name is the volume's name.
@@ -32,6 +33,18 @@ func (v Volume) Labels() string { return labels(v.Spec.Labels) }
 
 // Label is one label's value.
 func (v Volume) Label(name string) string { return v.Spec.Labels[name] }
+
+// Links is how many containers have it.
+func (v Volume) Links() string { return strconv.Itoa(v.Users) }
+
+// Status has no meaning here, nor have Availability and Group: Docker has them for clusters.
+func (v Volume) Status() string { return "N/A" }
+
+// Availability is for clusters.
+func (v Volume) Availability() string { return "N/A" }
+
+// Group is for clusters.
+func (v Volume) Group() string { return "N/A" }
 
 // Size is what the files take.
 func (v Volume) Size() string { return units.HumanSizeWithPrecision(float64(v.SizeOf()), 3) }
