@@ -201,6 +201,9 @@ func (c *Conn) Receive() (Kind, []byte, error) {
 // SetReadDeadline ends a Receive that waits, with os.ErrDeadlineExceeded and without losing a frame.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.c.SetReadDeadline(t) }
 
+// SetWriteDeadline ends a Send that waits for the other side to take something, with os.ErrDeadlineExceeded.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.c.SetWriteDeadline(t) }
+
 // CloseWrite tells the other side that nothing more comes.
 func (c *Conn) CloseWrite() error { return c.c.CloseWrite() }
 

@@ -38,16 +38,29 @@ func (c *client) leave() {
 	c.conn.Close()
 }
 
+// sendPatience is how long a client may take nothing of what waits for it. It lets a slow one have all, down to a frame in that
+// time, about 1 KiB/s.
+var sendPatience = 30 * time.Second
+
+// send sends a frame. Who has gone, or takes nothing, is let go: its reader ends with the connection.
 func (c *client) send(k attach.Kind, p []byte) {
+	c.sending(func() error { return c.conn.Send(k, p) })
+}
+
+func (c *client) sending(send func() error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.gone && c.conn.Send(k, p) != nil {
+	if c.gone {
+		return
+	}
+	if c.conn.SetWriteDeadline(time.Now().Add(sendPatience)) != nil || send() != nil {
 		c.gone = true
+		c.conn.Close()
 	}
 }
 
-// hub is everybody who is attached. Output waits for the slowest of them, as it would for a terminal that was stopped: nothing
-// is lost and nothing piles up in memory. Who wants neither leaves.
+// hub is everybody who is attached. Output waits for the slowest of them: nothing is lost and nothing piles up in memory. Who
+// takes nothing for a while, since it was stopped or its terminal was, does not hold the container back for ever (Docker's does).
 type hub struct {
 	mu      sync.Mutex
 	clients []*client // replaced, never changed: a copy may be walked without the lock
@@ -96,18 +109,20 @@ func (h *hub) output(k attach.Kind, p []byte) {
 
 // exit tells all how the program ended, and lets them go.
 func (h *hub) exit(code int) {
+	var told sync.WaitGroup
 	for _, c := range h.all() {
 		if c.want.Hold {
 			continue
 		}
-		c.mu.Lock()
-		if !c.gone {
-			_ = c.conn.SendExit(code) // who has gone asks nobody
-			c.gone = true
-		}
-		c.mu.Unlock()
-		c.conn.Close()
+		told.Go(func() {
+			c.sending(func() error {
+				c.gone = true
+				return c.conn.SendExit(code)
+			})
+			c.conn.Close()
+		})
 	}
+	told.Wait()
 }
 
 // attached counts those who have or may send something: all but holders.

@@ -32,7 +32,7 @@ func (s *Session) Wait() (attach.Result, error) {
 		}
 		client, resumeErr := s.in.resume(context.Background(), s.c, s.streams)
 		if resumeErr != nil {
-			return result, err
+			return result, resumeErr
 		}
 		s.mu.Lock()
 		closed := s.closed
@@ -122,6 +122,7 @@ var errLingers = errors.New("container's sandbox is in use")
 func (in *Installation) lockToStart(ctx context.Context, c *container.Container) (*container.Lock, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
+	p := patient(c)
 	for {
 		lock, err := c.TryLock()
 		if !errors.Is(err, container.ErrBusy) {
@@ -134,7 +135,7 @@ func (in *Installation) lockToStart(ctx context.Context, c *container.Container)
 			return nil, errLingers
 		}
 		// Its monitor takes it down, or another command starts it: wait for the one or the other.
-		if err := waitChange(ctx, c); err != nil {
+		if err := p.wait(ctx); err != nil {
 			return nil, err
 		}
 	}
