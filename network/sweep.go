@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"ctr/internal/durable"
@@ -64,13 +65,25 @@ func (n *Networks) finish(id string) error {
 	return errors.Join(append(errs, n.forget(id, ""))...)
 }
 
-// Forget removes the names of a container, the ID of which is given, from all networks: for when the record of its sandbox is
-// lost, since it reads all that there are.
+// Forget removes the names of a container, the ID of which is given, from all networks, and its published ports from the
+// firewall: for when the record of its sandbox is lost, since it reads all that there are.
 func (n *Networks) Forget(container string) error {
 	ids, err := n.ids()
 	errs := []error{err}
 	for _, id := range ids {
 		errs = append(errs, n.zone(id).RemoveOwner(container))
+	}
+	return errors.Join(append(errs, n.firewall.RemoveOwner(container))...)
+}
+
+// ForgetName removes what ip-netns(8) shows of a container, if it leads nowhere: the record that told of it may be lost.
+func (n *Networks) ForgetName(container, name string) error {
+	r := Record{Spec: SandboxSpec{ID: container, Name: name}}
+	var errs []error
+	for _, entry := range r.netnsNames() {
+		if path := filepath.Join(n.config.NetnsDir, entry); abandoned(path) {
+			errs = append(errs, removeFile(path))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -84,7 +97,7 @@ func (n *Networks) forgetRecord(record string) error {
 		errs = append(errs, err)
 		for _, l := range all {
 			if l.Record == record && !l.Alive() {
-				errs = append(errs, n.leases(id).ReleaseAll(l.ID, l.Owners[0]), n.zone(id).RemoveOwner(l.ID))
+				errs = append(errs, n.leases(id).ReleaseAll(l.ID, l.Owners[0]), n.zone(id).RemoveOwner(l.ID), n.firewall.RemoveOwner(l.ID))
 			}
 		}
 	}
@@ -97,6 +110,9 @@ func (n *Networks) sweepSandboxes(dead []ipam.Lease) error {
 	var errs []error
 	for _, l := range dead {
 		r, err := ReadRecord(l.Record)
+		if errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, n.Forget(l.ID))
+		}
 		if err != nil || r.Spec.ID != l.ID || r.alive() {
 			continue // no trace of it, or of a later start of the same container
 		}

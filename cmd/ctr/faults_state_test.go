@@ -6,11 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ctr/internal/proc"
 )
 
 // damages are what may have become of a file.
@@ -155,6 +158,39 @@ func TestB4RemovedByHand(t *testing.T) {
 			}
 		}
 	})
+}
+
+// T-B4: when the record of a sandbox is lost, and its monitor with what that remembers, our marks tell what was the container's.
+func TestB4LostRecord(t *testing.T) {
+	faults(t, func(v *victims) {
+		for _, lost := range []string{"/sandbox.json", ""} {
+			id := v.run1(1)
+			init, err := proc.Of(v.initOf("c1"))
+			if err != nil {
+				v.Fatal(err)
+			}
+			v.kill("c1", false)
+			if err := errors.Join(os.RemoveAll(filepath.Join(v.h.RunRoot, "containers", id)+lost), init.Signal(unix.SIGKILL)); err != nil {
+				v.Fatal(err)
+			}
+			v.await("the init to end", func() bool { return !init.Alive() })
+			v.must("ps", "-a")
+			v.must("run", "--rm", "--network", "net", "busybox", "true")
+			v.must("rm", "c1")
+			v.must("run", "--rm", "--network", "net", "busybox", "true")
+			v.healed()
+		}
+	})
+}
+
+// initOf returns the PID of a container's first process.
+func (v *victims) initOf(name string) int {
+	v.Helper()
+	pid, err := strconv.Atoi(v.must("inspect", "--format", "{{.State.Pid}}", name))
+	if err != nil || pid == 0 {
+		v.Fatalf("init of %s: %d, %v", name, pid, err)
+	}
+	return pid
 }
 
 // T-B9: after a reboot all that runs is gone, and all that was asked for is there.

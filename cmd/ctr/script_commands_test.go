@@ -28,7 +28,6 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"outside":     cmdOutside,
 	"pty":         cmdPty,
 	"serve":       cmdServe,
-	"spoof":       cmdSpoof,
 	"waitfor":     cmdWaitfor,
 }
 

@@ -185,6 +185,23 @@ func (f *Firewall) RemovePorts(ports []Port) error {
 	return nil
 }
 
+// RemoveOwner takes away all published ports of a container, whatever they are: for when nobody remembers them, since it reads
+// those of all containers.
+func (f *Firewall) RemoveOwner(owner string) error {
+	err := f.update(func(s *session) (bool, error) {
+		have, err := s.elements(portSets()...)
+		if errors.Is(err, unix.ENOENT) {
+			return false, nil
+		}
+		remove := slices.DeleteFunc(have, func(e element) bool { return e.comment != owner })
+		return len(remove) > 0, errors.Join(err, s.remove(remove))
+	})
+	if err != nil {
+		return fmt.Errorf("remove firewall rules of %q: %w", owner, err)
+	}
+	return nil
+}
+
 // portElements returns the elements of ports.
 func (f *Firewall) portElements(ports []Port) []element {
 	var looped map[netip.Addr]bool

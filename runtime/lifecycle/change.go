@@ -23,6 +23,7 @@ func (in *Installation) change(ctx context.Context, c *container.Container, f fu
 	defer unlock()
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
+	p := patient(c)
 	for {
 		in.meet(ctx, c)
 		lock, err := c.TryLock()
@@ -45,7 +46,7 @@ func (in *Installation) change(ctx context.Context, c *container.Container, f fu
 				return err
 			}
 		}
-		if err := waitChange(ctx, c); err != nil { // it starts or ends at this moment
+		if err := p.wait(ctx); err != nil { // it starts or ends at this moment
 			return err
 		}
 	}

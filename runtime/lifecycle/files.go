@@ -95,6 +95,7 @@ var errEnded = errors.New("container has just ended")
 func (in *Installation) whileRunning(ctx context.Context, c *container.Container, running func(pid int) error, stopped func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
+	p := patient(c)
 	for {
 		if state := c.State(); state.Running() {
 			if err := running(state.PID); !errors.Is(err, errEnded) {
@@ -119,7 +120,7 @@ func (in *Installation) whileRunning(ctx context.Context, c *container.Container
 		if record, err := c.ReadMonitor(); err == nil && record.Lingering {
 			return stopped() // its monitor only keeps its sandbox
 		}
-		if err := waitChange(ctx, c); err != nil {
+		if err := p.wait(ctx); err != nil {
 			return err
 		}
 	}

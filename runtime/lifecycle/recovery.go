@@ -115,7 +115,13 @@ func (in *Installation) takeDown(c *container.Container) error {
 	if c.Resources.CgroupParent != "" {
 		err = errors.Join(err, in.ReleaseCgroupParents())
 	}
-	errs := []error{err, in.Networks.Teardown(c.SandboxPath())}
+	errs := []error{err}
+	if _, err := os.Lstat(c.RunDir); err == nil {
+		if _, err := os.Lstat(c.SandboxPath()); errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, in.Networks.Forget(c.ID)) // somebody has removed the record, or there was no sandbox
+		}
+	}
+	errs = append(errs, in.Networks.Teardown(c.SandboxPath()))
 	if exit, err := c.ReadExit(); err == nil && exit.FinishedAt.IsZero() && !exit.StartedAt.IsZero() {
 		exit.FinishedAt, exit.ExitCode = time.Now(), container.ExitUnknown
 		exit.Error = "exit code unknown: its monitor was killed"

@@ -35,6 +35,9 @@ func (in *Installation) Remove(ctx context.Context, c *container.Container, opts
 	if c.State().Running() {
 		return &cannotRemoveError{c.Name, container.Running} // started meanwhile, and its monitor was killed
 	}
+	if err := in.Networks.ForgetName(c.ID, c.Name); err != nil {
+		return fmt.Errorf("remove container %s: %w", c.Name, err)
+	}
 	return in.Discard(c, opts.Volumes || c.AutoRemove)
 }
 
@@ -44,6 +47,7 @@ func (in *Installation) lockToRemove(ctx context.Context, c *container.Container
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	begin, dismissed := time.Now(), false
+	p := patient(c)
 	for {
 		state := c.State()
 		switch {
@@ -70,7 +74,7 @@ func (in *Installation) lockToRemove(ctx context.Context, c *container.Container
 				return nil, fmt.Errorf("end container %s: %w", c.Name, err)
 			}
 		}
-		if err := waitChange(ctx, c); err != nil {
+		if err := p.wait(ctx); err != nil {
 			return nil, err
 		}
 	}

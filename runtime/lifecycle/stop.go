@@ -22,9 +22,6 @@ const defaultStopTimeout = 10 * time.Second
 // settleTimeout bounds how long a command waits for a monitor to take down what has ended.
 const settleTimeout = 30 * time.Second
 
-// settlePoll is how often it looks.
-const settlePoll = 2 * time.Millisecond
-
 // Signal sends a signal to the container's first process. One that asks programs to end counts as a wish that it stays down:
 // its restart policy does not bring it back. It returns container.ErrNotRunning if there is no process.
 func (in *Installation) Signal(_ context.Context, c *container.Container, sig unix.Signal) error {
@@ -186,6 +183,7 @@ func graceContext(ctx context.Context, c *container.Container, opts StopOptions)
 func (in *Installation) settle(ctx context.Context, c *container.Container) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
+	p := patient(c)
 	for {
 		lock, err := c.TryLock()
 		switch {
@@ -200,21 +198,9 @@ func (in *Installation) settle(ctx context.Context, c *container.Container) erro
 		if record, err := c.ReadMonitor(); err == nil && record.Lingering {
 			return nil
 		}
-		if err := waitChange(ctx, c); err != nil {
+		if err := p.wait(ctx); err != nil {
 			return err
 		}
-	}
-}
-
-// waitChange gives whoever holds the container's lock a moment. It returns container.ErrBusy, wrapped, when ctx has ended.
-func waitChange(ctx context.Context, c *container.Container) error {
-	moment := time.NewTimer(settlePoll)
-	defer moment.Stop()
-	select {
-	case <-moment.C:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("container %s: %w: %w", c.Name, container.ErrBusy, context.Cause(ctx))
 	}
 }
 

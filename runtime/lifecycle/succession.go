@@ -28,6 +28,7 @@ func (in *Installation) Find(ref string) (*container.Container, error) {
 func (in *Installation) meet(ctx context.Context, c *container.Container) (kept bool) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
+	p := patient(c)
 	for {
 		record, err := c.ReadMonitor()
 		if err != nil || record.Monitor.Alive() {
@@ -39,7 +40,7 @@ func (in *Installation) meet(ctx context.Context, c *container.Container) (kept 
 			record, err := c.ReadMonitor()
 			return err == nil && monitor.Heir(in.Installation, c, record) && in.succeed(ctx, c, lock, nil)
 		}
-		if !errors.Is(err, container.ErrBusy) || waitChange(ctx, c) != nil {
+		if !errors.Is(err, container.ErrBusy) || p.wait(ctx) != nil {
 			return false
 		}
 	}
@@ -96,15 +97,16 @@ func (in *Installation) resume(ctx context.Context, c *container.Container, stre
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	streams.Stdin, streams.Resize = nil, nil
+	p := patient(c)
 	for {
 		record, err := c.ReadMonitor()
 		if err != nil {
 			return nil, attach.ErrKeeperGone
 		}
 		if record.Monitor.Alive() {
-			// Another command was faster, or the one that was killed has yet to end.
+			// Another command was faster, the one that was killed has yet to end, or it has let go who took nothing.
 			if conn, err := attach.Dial(c.AttachPath()); err == nil {
-				return attach.NewClient(conn, streams)
+				return in.attachAgain(conn, c, streams)
 			}
 		} else if lock, err := c.TryLock(); err == nil {
 			defer lock.Close()
@@ -112,10 +114,20 @@ func (in *Installation) resume(ctx context.Context, c *container.Container, stre
 		} else if !errors.Is(err, container.ErrBusy) {
 			return nil, err
 		}
-		if err := waitChange(ctx, c); err != nil {
+		if err := p.wait(ctx); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// attachAgain goes on with output from now on.
+func (in *Installation) attachAgain(conn *attach.Conn, c *container.Container, streams attach.Streams) (*attach.Client, error) {
+	if c.TTY {
+		conn.Close()
+		return nil, fmt.Errorf("container %s goes on, and 'ctr attach %s' leads back to it: what it printed was not taken for too long, or another monitor keeps it", c.Name, c.Name)
+	}
+	in.tell(fmt.Sprintf("output of container %s may be missing here: it was not taken for too long, or another monitor keeps it; 'ctr logs %s' has it", c.Name, c.Name))
+	return attach.NewClient(conn, streams)
 }
 
 // succeedAttached is succeed with the caller as the first client.

@@ -25,6 +25,7 @@ func (in *Installation) Wait(ctx context.Context, c *container.Container) (int, 
 // waitEnd waits until the container's present run is over and taken down. known tells whether the monitor said how it ended;
 // else the records do.
 func (in *Installation) waitEnd(ctx context.Context, c *container.Container) (code int, known bool, err error) {
+	p := patient(c)
 	for range dyingTries {
 		if !in.meet(ctx, c) {
 			break
@@ -33,7 +34,7 @@ func (in *Installation) waitEnd(ctx context.Context, c *container.Container) (co
 		if !errors.Is(err, attach.ErrKeeperGone) {
 			return code, known, err
 		}
-		if err := waitChange(ctx, c); err != nil { // one that was killed may have yet to end
+		if err := p.wait(ctx); err != nil { // one that was killed may have yet to end
 			return 0, false, err
 		}
 	}
