@@ -129,11 +129,16 @@ type Mount struct {
 	Propagation string    `json:"propagation,omitempty"` // rprivate (the default), private, rshared, shared, rslave, slave
 	// CreateSource makes a missing source folder, as -v does and --mount does not. It tells them apart for inspect, and
 	// --tmpfs from --mount type=tmpfs.
-	CreateSource bool     `json:"createSource,omitempty"`
-	NonRecursive bool     `json:"nonRecursive,omitempty"`
-	NoCopy       bool     `json:"noCopy,omitempty"`    // volume: no copy of the image's content at first use
-	Anonymous    bool     `json:"anonymous,omitempty"` // volume: removed together with the container (rm -v, --rm)
-	Options      []string `json:"options,omitempty"`   // tmpfs: size=, mode=, exec, ... as mount(8) writes them
+	CreateSource bool `json:"createSource,omitempty"`
+	NonRecursive bool `json:"nonRecursive,omitempty"`
+	// WritableBelow leaves what is mounted below a read-only bind as it is; else all of it is read-only.
+	WritableBelow bool   `json:"writableBelow,omitempty"`
+	Subpath       string `json:"subpath,omitempty"` // volume: the folder or file in it that is mounted
+	// VolumeLabels are those of the volume if it is made for this container.
+	VolumeLabels map[string]string `json:"volumeLabels,omitempty"`
+	NoCopy       bool              `json:"noCopy,omitempty"`    // volume: no copy of the image's content at first use
+	Anonymous    bool              `json:"anonymous,omitempty"` // volume: removed together with the container (rm -v, --rm)
+	Options      []string          `json:"options,omitempty"`   // tmpfs: size=, mode=, exec, ... as mount(8) writes them
 }
 
 // Security is what the container's processes may do.

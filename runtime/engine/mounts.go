@@ -164,6 +164,9 @@ func userMount(a container.Mount, target string) (*configs.Mount, error) {
 	}
 	m := bindMount(filepath.Clean(a.Source), target, a.ReadOnly, !a.NonRecursive)
 	m.PropagationFlags = []int{propagation}
+	if a.WritableBelow {
+		m.RecAttr = nil
+	}
 	return m, nil
 }
 

@@ -93,11 +93,13 @@ func (c Config) prebuildDev(config *configs.Config) error {
 }
 
 // prebuildShared takes the sources of binds with shared propagation from the mount namespace of the process: in the caller's,
-// where all mounts are slaves, they are not what the host has, and what the container mounts there would not reach it.
+// where all mounts are slaves, they are not what the host has, and what the container mounts there would not reach it. What is
+// held open by a descriptor is taken here too: mount(2) takes only what is mounted in the init's own mount namespace.
 func (c Config) prebuildShared(config *configs.Config) error {
 	var stage *os.File
 	for i, m := range config.Mounts {
-		if len(m.PropagationFlags) == 0 || m.PropagationFlags[0]&unix.MS_SHARED == 0 {
+		shared := len(m.PropagationFlags) > 0 && m.PropagationFlags[0]&unix.MS_SHARED != 0
+		if !shared && !strings.HasPrefix(m.Source, "/proc/"+strconv.Itoa(os.Getpid())+"/fd/") {
 			continue
 		}
 		if stage == nil {
@@ -107,7 +109,11 @@ func (c Config) prebuildShared(config *configs.Config) error {
 			}
 			defer stage.Close()
 		}
-		tree, err := cloneTreeOutside(m.Source, m.Flags&unix.MS_REC != 0)
+		open := cloneTree
+		if shared {
+			open = cloneTreeOutside
+		}
+		tree, err := open(m.Source, m.Flags&unix.MS_REC != 0)
 		if err != nil {
 			return fmt.Errorf("share mounts: %w", err)
 		}

@@ -182,11 +182,13 @@ func volumes(mounts []container.Mount) []mount.Mount {
 			continue
 		}
 		one := mount.Mount{Type: mount.Type(m.Type), Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
-		if m.Propagation != "" || m.NonRecursive {
-			one.BindOptions = &mount.BindOptions{Propagation: mount.Propagation(m.Propagation), NonRecursive: m.NonRecursive}
+		if m.Propagation != "" || m.NonRecursive || m.WritableBelow {
+			one.BindOptions = &mount.BindOptions{
+				Propagation: mount.Propagation(m.Propagation), NonRecursive: m.NonRecursive, ReadOnlyNonRecursive: m.WritableBelow,
+			}
 		}
-		if m.NoCopy {
-			one.VolumeOptions = &mount.VolumeOptions{NoCopy: true}
+		if m.NoCopy || m.Subpath != "" || len(m.VolumeLabels) > 0 {
+			one.VolumeOptions = &mount.VolumeOptions{NoCopy: m.NoCopy, Subpath: m.Subpath, Labels: m.VolumeLabels}
 		}
 		out = append(out, one)
 	}

@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"golang.org/x/sys/unix"
-
+	"ctr/internal/durable"
 	"ctr/runtime/container"
 	"ctr/runtime/userns"
 )
@@ -32,19 +31,15 @@ func (in *Installation) chooseIDs(spec *container.Spec) (done func(), err error)
 		spec.IDs = target.IDs
 		return func() {}, nil
 	}
-	lock, err := os.Open(in.Roots.Data)
+	unlock, err := durable.Lock(in.Roots.Data)
 	if err != nil {
 		return nil, fmt.Errorf("choose range of users: %w", err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("choose range of users: %w", os.NewSyscallError("flock", err))
-	}
 	if spec.IDs, err = userns.SystemFiles.Choose(string(mode), in.takenIDs()); err != nil {
-		lock.Close()
+		unlock()
 		return nil, err
 	}
-	return func() { lock.Close() }, nil
+	return unlock, nil
 }
 
 // openUserNS makes the user namespace in which a container's files have their owners, for a look at those of one that does not

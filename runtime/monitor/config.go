@@ -15,7 +15,8 @@ import (
 
 // engineConfig resolves what the spec leaves open, now that the root file system is mounted: the user, the sources of
 // mounts, whose hosts and resolv.conf it sees.
-func (m *monitor) engineConfig(ctx context.Context, root string, userNS *os.File) (engine.Config, error) {
+func (r *run) engineConfig(ctx context.Context, root string) (engine.Config, error) {
+	m, userNS := r.m, r.userns
 	defer span.Begin("resolve configuration").End()
 	c := m.c
 	user, err := rootfs.LookupUser(root, c.User, c.Groups)
@@ -57,9 +58,11 @@ func (m *monitor) engineConfig(ctx context.Context, root string, userNS *os.File
 				return engine.Config{}, err
 			}
 		case container.MountVolume:
-			if cfg.Mounts[i].Source, err = m.in.VolumeFolder(ctx, root, mount, c.IDs, userNS); err != nil {
+			var held *os.File
+			if cfg.Mounts[i].Source, held, err = m.in.VolumeFolder(ctx, root, mount, c.IDs, userNS); err != nil {
 				return engine.Config{}, err
 			}
+			r.held = append(r.held, held)
 		}
 	}
 	return cfg, nil

@@ -25,6 +25,7 @@ type run struct {
 	netns     *netns.Handle // of a sandbox that is being made, for the init to enter; nil: it has to wait
 	netnsMade *netns.Handle // one in the user namespace, for the sandbox to be made in
 	userns    *os.File      // the user namespace, until the init is in it; nil: the host's
+	held      []*os.File    // what the container's mounts show, until they are made
 	streams   *streams
 	created   *engine.Created
 	program   *keep.Program
@@ -144,11 +145,17 @@ func (r *run) netnsPath() string {
 // forked from this thread.
 func (r *run) create(ctx context.Context, namespace <-chan string) error {
 	c := r.m.c
+	defer func() {
+		for _, f := range r.held {
+			f.Close()
+		}
+		r.held = nil
+	}()
 	root, err := r.m.mountRootfs(r.userns)
 	if err != nil {
 		return err
 	}
-	cfg, err := r.m.engineConfig(ctx, root, r.userns)
+	cfg, err := r.engineConfig(ctx, root)
 	if err != nil {
 		return err
 	}

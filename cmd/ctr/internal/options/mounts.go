@@ -155,6 +155,7 @@ func Mount(spec string) (container.Mount, error) {
 		return m, fmt.Errorf("invalid mount %q: %w", spec, err)
 	}
 	used := map[string]bool{} // the types that options were given for
+	forced := false           // bind-recursive=readonly
 	for _, field := range fields {
 		key, value, ok := strings.Cut(strings.TrimSpace(field), "=")
 		if !ok {
@@ -171,9 +172,16 @@ func Mount(spec string) (container.Mount, error) {
 		if err := mountField(&m, key, value, field); err != nil {
 			return m, err
 		}
+		forced = forced || key == "bind-recursive" && value == "readonly"
 	}
 	if m.Target == "" {
 		return m, errors.New("target is required")
+	}
+	if forced && !m.ReadOnly {
+		return m, errors.New("option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction")
+	}
+	if forced && m.Propagation != "rprivate" {
+		return m, errors.New("option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in conjunction")
 	}
 	for _, kind := range []string{"bind", "volume", "tmpfs"} {
 		if used[kind] && string(m.Type) != kind {
@@ -211,9 +219,11 @@ func mountField(m *container.Mount, key, value, field string) (err error) {
 		m.NonRecursive = flag()
 	case "bind-recursive":
 		switch value {
-		case "enabled", "writable", "readonly":
+		case "enabled", "readonly": // all that is below is read-only if the mount is
 		case "disabled":
 			m.NonRecursive = true
+		case "writable":
+			m.WritableBelow = true
 		default:
 			return fmt.Errorf("invalid value for %s: %s (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")", key, value)
 		}
@@ -225,7 +235,18 @@ func mountField(m *container.Mount, key, value, field string) (err error) {
 		if value != "" && value != "local" {
 			return fmt.Errorf("volume driver %q is not supported: only local", value)
 		}
+	case "volume-subpath":
+		if m.Subpath = value; !filepath.IsLocal(value) {
+			return errors.New("subpath must be a relative path within the volume")
+		}
 	case "volume-label":
+		name, text, _ := strings.Cut(value, "=")
+		if m.VolumeLabels == nil {
+			m.VolumeLabels = map[string]string{}
+		}
+		m.VolumeLabels[name] = text
+	case "volume-opt", "tmpfs-options", "image-subpath":
+		return fmt.Errorf("%s is not supported", key)
 	case "tmpfs-size":
 		size, err := units.RAMInBytes(value)
 		if err != nil || size < 0 {
