@@ -210,11 +210,11 @@ func (b bridge) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Ha
 	if err := c.SetAlias(host, mark); err != nil {
 		return 0, err
 	}
-	return peer, b.setUpPort(c, s, e, mac)
+	return peer, b.setUpPort(c, s, d, e, mac)
 }
 
 // setUpPort gives a port what keeps it in order. It may be done again.
-func (bridge) setUpPort(c *rtnl.Conn, s Spec, e *Endpoint, mac net.HardwareAddr) error {
+func (bridge) setUpPort(c *rtnl.Conn, s Spec, d device, e *Endpoint, mac net.HardwareAddr) error {
 	o, err := s.options()
 	if err != nil {
 		return err
@@ -231,8 +231,49 @@ func (bridge) setUpPort(c *rtnl.Conn, s Spec, e *Endpoint, mac net.HardwareAddr)
 		return err
 	}
 	// While the kernel takes an earlier owner of the address down, the bridge would lead its MAC to the dying port for
-	// tens of milliseconds, and its stack would answer. The static entry also keeps a neighbour from claiming the MAC.
-	return c.AddForwarding(e.HostIndex, mac)
+	// tens of milliseconds, and its stack would answer. The entry also keeps a neighbour from claiming the MAC.
+	if err := c.AddForwarding(e.HostIndex, mac); err != nil {
+		return err
+	}
+	// A container has NET_RAW by default: whatever it says in ARP, the host sends what is for others to them.
+	for _, p := range e.prefixes() {
+		if err := c.SetNeighbour(d.index, p.Addr(), mac); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// meetGateway tells an endpoint, in its namespace, the MAC of its gateways, so that no neighbour can pose as one.
+func (bridge) meetGateway(c *rtnl.Conn, a *attachment) error {
+	for _, gateway := range []netip.Addr{a.Gateway4, a.Gateway6} {
+		if !gateway.IsValid() {
+			continue
+		}
+		if err := c.SetNeighbour(a.index, gateway, bridgeMAC(a.network)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetNeighbour takes away what setUpPort has told the host about the addresses of an endpoint, as far as it has them still.
+// What is behind the port goes with the port.
+func (bridge) forgetNeighbour(c *rtnl.Conn, e Endpoint, has func(netip.Addr) bool) error {
+	l, err := c.Link(e.Bridge)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range e.prefixes() {
+		if has(p.Addr()) {
+			errs = append(errs, c.DeleteNeighbour(l.Index, p.Addr()))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (bridge) remove(c *rtnl.Conn, s Spec, tag string) error {

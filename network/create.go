@@ -205,7 +205,7 @@ func (n *Networks) reattach(c *rtnl.Conn, s Spec, d device) error {
 			return err
 		}
 		u.Endpoint.HostIndex = port.Index
-		if err := (bridge{}).setUpPort(c, s, &u.Endpoint, mac); err != nil {
+		if err := (bridge{}).setUpPort(c, s, d, &u.Endpoint, mac); err != nil {
 			return err
 		}
 		if err := c.AwaitWorking(port.Index); err != nil {

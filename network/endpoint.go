@@ -68,7 +68,7 @@ func (n *Networks) planEndpoint(s SandboxSpec, es EndpointSpec, others []*attach
 	id := newID()
 	a.Endpoint = &Endpoint{ID: id, Network: a.network.ID, Name: a.network.Name, DNSNames: a.dnsNames(s)}
 	if a.network.Driver == "bridge" {
-		a.HostSide = "veth" + id[:7]
+		a.HostSide, a.Bridge = "veth"+id[:7], a.network.Bridge
 	}
 	return a, nil
 }

@@ -124,7 +124,7 @@ func TestDefaultBridge(t *testing.T) {
 			!strings.Contains(got, fmt.Sprintf("%d: ", e.HostIndex)) {
 			t.Errorf("the port: %s", got)
 		}
-		if got := must(t, nil, "bridge", "fdb", "show", "dev", e.HostSide); !strings.Contains(got, "02:42:ac:11:00:02 master ctr0 static") {
+		if got := must(t, nil, "bridge", "fdb", "show", "dev", e.HostSide); !strings.Contains(got, "02:42:ac:11:00:02 sticky master ctr0 static") {
 			t.Errorf("forwarding entries: %s", got)
 		}
 		if got := must(t, a.NetNS, "ip", "route"); !strings.Contains(got, "default via 172.17.0.1 dev eth0") {

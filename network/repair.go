@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"ctr/internal/proc"
@@ -111,18 +112,17 @@ func (n *Networks) restoreRules(but string) error {
 	if err := s.read(); err != nil {
 		return err
 	}
-	for _, one := range s.specs {
-		f, err := one.rules()
-		if err != nil || one.ID == but || f.Bridge == "" {
+	networks, ports := s.wanted()
+	for _, f := range networks {
+		if slices.ContainsFunc(s.specs, func(one Spec) bool { return one.ID == but && one.Bridge == f.Bridge }) {
 			continue
 		}
 		if _, err := n.firewall.AddNetwork(f); err != nil {
 			return err
 		}
 	}
-	var ports []firewall.Port
-	for _, r := range s.records {
-		ports = append(ports, r.rules()...)
+	if err := n.firewall.ForgetIntruders(networks); err != nil {
+		return err
 	}
 	if len(ports) == 0 {
 		return nil

@@ -397,6 +397,9 @@ func (a *attachment) configure(c *rtnl.Conn) error {
 	if err := untilBuried(buryAddress, up, unix.EADDRINUSE); err != nil || a.HostIndex == 0 {
 		return err // the parent of a macvlan or an ipvlan may well have no carrier
 	}
+	if err := (bridge{}).meetGateway(c, a); err != nil {
+		return err
+	}
 	if err := c.AwaitWorking(a.index); err != nil || !a.network.IPv6 {
 		return err
 	}

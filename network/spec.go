@@ -54,6 +54,7 @@ type Endpoint struct {
 	Interface string       `json:"interface"` // in the container
 	HostSide  string       `json:"hostSide,omitempty"`
 	HostIndex int          `json:"hostIndex,omitempty"`
+	Bridge    string       `json:"bridge,omitempty"` // that HostSide is a port of
 	MAC       string       `json:"mac,omitempty"`
 	IPv4      netip.Prefix `json:"ipv4,omitzero"` // address and length of its subnet
 	IPv6      netip.Prefix `json:"ipv6,omitzero"`

@@ -3,6 +3,7 @@ package network
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"ctr/internal/proc"
 	"ctr/internal/span"
 	"ctr/network/names"
+	"ctr/network/rtnl"
 )
 
 // Announce makes the sandbox known, once the container's first process exists and before its program is released: the leases
@@ -199,6 +201,14 @@ func (n *Networks) release(r *Record, e Endpoint) error {
 		return leases.ReleaseAll(r.Spec.ID, r.leaser())
 	}
 	var errs []error
+	if e.Bridge != "" {
+		errs = append(errs, n.onHost(func(c *rtnl.Conn) error {
+			return bridge{}.forgetNeighbour(c, e, func(a netip.Addr) bool {
+				l, err := leases.Get(a)
+				return err == nil && l.ID == r.Spec.ID // else it is done, and somebody else has the address
+			})
+		}))
+	}
 	for _, p := range e.prefixes() {
 		errs = append(errs, leases.Release(p.Addr(), r.Spec.ID, r.leaser()))
 	}

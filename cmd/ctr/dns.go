@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -17,15 +18,31 @@ import (
 
 func (a *app) dnsCommand() *cli.Command {
 	return &cli.Command{
-		Name: "dns", Usage: "Ask what a container would be told about a name, and who answers", ArgsUsage: "NAME|ADDRESS",
-		Description: "ctr dns web\nctr dns --network mynet --type AAAA web\nctr dns 172.18.0.2",
+		Name: "dns", Usage: "Ask what a container would be told about a name, or follow what one asks", ArgsUsage: "NAME|ADDRESS",
+		Description: "ctr dns web\nctr dns --network mynet --type AAAA web\nctr dns 172.18.0.2\nctr dns --follow web   # CONTAINER",
 		Flags: []cli.Flag{
 			listFlag("network", "Ask as a container on this network (default: on all that have names)", "net"),
 			textFlag("type", "Type of the records (A, AAAA, PTR, MX, TXT, SRV, ...; default: A and AAAA, or PTR for an address)", "t"),
+			boolFlag("follow", "Show what the container of this name asks, and what it is told, until it ends", "f"),
+			textFlag("format", `Format output of --follow ("json", or a Go template)`),
 		},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 1, 1); err != nil {
 				return err
+			}
+			if c.Bool("follow") {
+				print, err := parseFollow(c)
+				if err != nil {
+					return err
+				}
+				in, err := a.open()
+				if err != nil {
+					return err
+				}
+				return runFollow(c.Context, in, c.Args().First(), print, a.ui)
+			}
+			if c.IsSet("format") {
+				return errors.New("--format is for --follow")
 			}
 			questions, err := parseQuestions(c.Args().First(), c.String("type"))
 			if err != nil {
@@ -109,7 +126,7 @@ func runDNS(ctx context.Context, in *lifecycle.Installation, questions []questio
 		codes = append(codes, m.RCode)
 		for _, r := range m.Answers {
 			found = true
-			ui.printf("%s\t%d\t%s\t%s\t%s\n", r.Header.Name, r.Header.TTL, typeName(r.Header.Type), recordData(r.Body), source(in, answer, config, r.Body))
+			ui.printf("%s\t%d\t%s\t%s\t%s\n", printable(r.Header.Name.String()), r.Header.TTL, typeName(r.Header.Type), recordData(r.Body), source(in, answer, config, r.Body))
 		}
 		if !answer.Forwarded && len(m.Answers) == 0 {
 			ui.notice(fmt.Sprintf("%s has no %s record: %s is called so", q.name, typeName(q.qtype), source(in, answer, config, nil)))
@@ -145,7 +162,22 @@ func notResolved(name string, code dnsmessage.RCode, config dns.Config) error {
 }
 
 // recordData is what a record says, as dig(1) writes it.
-func recordData(body dnsmessage.ResourceBody) string {
+func recordData(body dnsmessage.ResourceBody) string { return printable(rawData(body)) }
+
+// printable writes bytes that a terminal would act on as dig(1) does: \DDD. Names may hold any.
+func printable(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if c < ' ' || c >= 0x7f {
+			fmt.Fprintf(&b, "\\%03d", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+func rawData(body dnsmessage.ResourceBody) string {
 	switch r := body.(type) {
 	case *dnsmessage.AResource:
 		return netip.AddrFrom4(r.A).String()
@@ -162,7 +194,7 @@ func recordData(body dnsmessage.ResourceBody) string {
 	case *dnsmessage.SRVResource:
 		return fmt.Sprintf("%d %d %d %s", r.Priority, r.Weight, r.Port, r.Target)
 	case *dnsmessage.TXTResource:
-		return fmt.Sprintf("%q", r.TXT)
+		return strings.Trim(fmt.Sprintf("%q", r.TXT), "[]")
 	}
 	return fmt.Sprintf("%v", body)
 }

@@ -28,6 +28,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"outside":     cmdOutside,
 	"pty":         cmdPty,
 	"serve":       cmdServe,
+	"spoof":       cmdSpoof,
 	"waitfor":     cmdWaitfor,
 }
 

@@ -32,6 +32,7 @@ var update = flag.Bool("update", false, "write what commands print now into the 
 //	outside NAME PREFIX       make a neighbour; $NAME is the path of its network namespace, for nsenter --net
 //	serve NETNS PORT WORD     answer there, on TCP and UDP, with the word and the client's address; NETNS is "host" or a path
 //	[!] ask NETNS tcp|udp ADDRESS:PORT   ask from there, and print the answer
+//	spoof NETNS mac|arp|na|ra ...   claim there what is not true: see cmdSpoof
 //	dnsupstream ADDRESS FILE  start a DNS server that knows the records in FILE and counts what it is asked: see cmdDNSUpstream
 //
 // $resolver is the address of the host's name server, $table the name of the installation's nftables table. The condition [cmd:NAME] tells whether the machine has a command.

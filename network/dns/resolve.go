@@ -50,6 +50,22 @@ func Resolve(ctx context.Context, c Config, ns *netns.Handle, name string, qtype
 	return Answer{}, fmt.Errorf("resolve %q: zones of %d networks cannot be read", name, len(c.Networks))
 }
 
+// Known is what a container with the configuration would be told about a name without asking other servers. Its answer has no
+// network if no container is called so.
+func Known(c Config, name string, qtype uint16) (Answer, error) {
+	message, err := newQuery(name, qtype)
+	if err != nil {
+		return Answer{}, err
+	}
+	s := New(c, nil)
+	defer s.closeZones()
+	var q query
+	if err := q.parse(message); err != nil {
+		return Answer{}, err
+	}
+	return s.explain(&q, nil)
+}
+
 // explain tells who is behind an answer.
 func (s *Server) explain(q *query, reply []byte) (Answer, error) {
 	f, err := find(s.zones, q, &lookups{})

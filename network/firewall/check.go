@@ -241,6 +241,7 @@ func (f *Firewall) Repair(networks []Network, ports []Port) error {
 	if err != nil {
 		return fmt.Errorf("repair firewall table %q: %w", f.table, f.explain(err))
 	}
+	err = f.ForgetIntruders(networks)
 	for _, n := range networks {
 		err = errors.Join(err, f.open(n))
 	}

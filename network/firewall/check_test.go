@@ -16,7 +16,7 @@ func TestCheckAndRepair(t *testing.T) {
 	t.Parallel()
 	damage := []struct{ command, finding string }{
 		{"flush ruleset", "table inet ctr is missing"},
-		{"flush chain inet ctr raw-prerouting", "chain raw-prerouting of table inet ctr is not as it was made"},
+		{"flush chain inet ctr guard", "chain guard of table inet ctr is not as it was made"},
 		{"flush chain inet ctr to-published", "chain to-published of table inet ctr is not as it was made"},
 		{"insert rule inet ctr to-network accept", "chain to-network of table inet ctr is not as it was made"},
 		{"delete element inet ctr networks { ctr0 }", "set networks lacks ctr0"},

@@ -283,6 +283,30 @@ func (f *Firewall) Forget(addrs ...netip.Addr) error {
 	return nil
 }
 
+// ForgetIntruders makes the kernel forget the connections that came to the networks from elsewhere while there were no rules:
+// their next packets are looked at as the first ones of a connection are. Published ports have been asked for by the host's
+// addresses, so their connections stay; those of the host, which no guard keeps out, begin anew on the way.
+func (f *Firewall) ForgetIntruders(networks []Network) error {
+	intrudes := func(c connection) bool {
+		src, dst := c.orig.src.Addr(), c.orig.dst.Addr()
+		return slices.ContainsFunc(networks, func(n Network) bool {
+			inside := func(a netip.Addr) bool {
+				return slices.ContainsFunc(n.Prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
+			}
+			return inside(dst) && !inside(src)
+		})
+	}
+	err := f.track(func(t tracker) error {
+		return errors.Join(
+			t.forget(unix.NFPROTO_IPV4, filter{direction: ctaTupleOrig}, intrudes),
+			t.forget(unix.NFPROTO_IPV6, filter{direction: ctaTupleOrig}, intrudes))
+	})
+	if err != nil {
+		return fmt.Errorf("forget connections from before the rules: %w", err)
+	}
+	return nil
+}
+
 // localAddresses returns a function that tells the host's addresses, which it looks up when it is first called.
 func (f *Firewall) localAddresses() func() map[netip.Addr]bool {
 	var found map[netip.Addr]bool

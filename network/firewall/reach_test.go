@@ -247,6 +247,47 @@ func TestBesideDocker(t *testing.T) {
 	})
 }
 
+// Who came in while there were no rules is out when they are back; what was published, and what containers asked for, goes on.
+func TestIntruders(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		l := newLab(t, h)
+		networks := []firewall.Network{labBridge}
+		// Somebody else's rule has the kernel track connections all the time.
+		run(t, "nft", "add table inet other; add chain inet other forward { type filter hook forward priority 0; }; "+
+			"add rule inet other forward ct state established accept")
+		l.network(t, labBridge)
+		a := l.container(t, "ctr0", "a", "172.17.0.2/16", "fd00:17::2/64")
+		published := []firewall.Port{port("udp", "", 5555, netip.MustParseAddr("172.17.0.2"), 80)}
+		must(t, l.AddPorts(published))
+		dial := func(n node, address string) net.Conn {
+			t.Helper()
+			var conn net.Conn
+			must(t, n.do(func() (err error) {
+				conn, err = net.Dial("udp", address)
+				return err
+			}))
+			t.Cleanup(func() { conn.Close() })
+			if !answered(conn) {
+				t.Fatalf("%s gets no answer of %s", n.name, address)
+			}
+			return conn
+		}
+		client, asker := dial(l.lanA, "10.1.0.1:5555"), dial(a, "10.1.0.2:80")
+		run(t, "nft", "delete", "table", "inet", "ctr")
+		intruders := []net.Conn{dial(l.lanA, "172.17.0.2:80"), dial(l.lanA, "[fd00:17::2]:80")}
+		must(t, l.Repair(networks, published))
+		for _, conn := range intruders {
+			if answered(conn) {
+				t.Errorf("%v is still in", conn.RemoteAddr())
+			}
+		}
+		if !answered(client) || !answered(asker) {
+			t.Error("connections that were allowed have ended")
+		}
+	})
+}
+
 // A UDP client that never pauses, from one source port, reaches whichever container has the port now.
 func TestReplacedUDPServer(t *testing.T) {
 	t.Parallel()

@@ -79,13 +79,9 @@ func compare(op expr.CmpOp, data []byte) expr.Any {
 	return &expr.Cmp{Op: op, Register: unix.NFT_REG_1, Data: data}
 }
 
-// is is "field VALUE", isNot "field != VALUE".
+// is is "field VALUE".
 func is(f field, value []byte) statement {
 	return append(concat(f), compare(expr.CmpOpEq, value))
-}
-
-func isNot(f field, value []byte) statement {
-	return append(concat(f), compare(expr.CmpOpNeq, value))
 }
 
 // in is "fields @set", notIn "fields != @set".
