@@ -331,6 +331,11 @@ func TestDamage(t *testing.T) {
 	if entries, _, err := z.Lookup("web"); len(entries) != 1 || entries[0].Owner.ID != "two" || err != nil {
 		t.Errorf("after a killed writer: %v, %v", entries, err)
 	}
+	must(t, os.Symlink("left by a writer that was killed", filepath.Join(z.Dir, newEntry)))
+	must(t, z.Remove("web", v4, "two"))
+	if _, err := os.Lstat(filepath.Join(z.Dir, newEntry)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what a killed writer left is still there: %v", err)
+	}
 }
 
 // TestReaderFollowsFolder: the zone may be removed and made again below an open reader.

@@ -143,6 +143,10 @@ func (z Zone) locked(create bool, f func(dir int) error) error {
 	if err != nil {
 		return os.NewSyscallError("flock", err)
 	}
+	// Whoever wrote ".new" held the lock: if it is still there, its writer was killed.
+	if err := unix.Unlinkat(dir, newEntry, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return &os.PathError{Op: "unlinkat", Path: newEntry, Err: err}
+	}
 	return f(dir)
 }
 
@@ -159,11 +163,8 @@ func put(dir int, folder, file, text string) error {
 		if n, err := unix.Readlinkat(dir, path, now[:]); err == nil && string(now[:n]) == text {
 			return nil
 		}
-		// Whoever wrote ".new" before held the lock: if it is still there, its writer was killed.
-		if err = unix.Unlinkat(dir, newEntry, 0); err == nil || errors.Is(err, unix.ENOENT) {
-			if err = unix.Symlinkat(text, dir, newEntry); err == nil {
-				err = unix.Renameat(dir, newEntry, dir, path)
-			}
+		if err = unix.Symlinkat(text, dir, newEntry); err == nil {
+			err = unix.Renameat(dir, newEntry, dir, path)
 		}
 	}
 	if err != nil {
