@@ -181,7 +181,7 @@ func (l *Live) makeEndpoint(a *attachment) error {
 		}
 		return one.await(c)
 	})
-	return errors.Join(err, one.beside.wait())
+	return errors.Join(err, one.finish())
 }
 
 // On tells whether the container has an endpoint on the network with the ID.

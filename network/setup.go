@@ -90,50 +90,35 @@ type building struct {
 	all    []*attachment // in the order of the spec
 	asks   bool          // the container has a resolver of its own to ask
 	usable []func(*netns.Handle)
-	beside group // what is done beside the rest, and must be done at the end
+	later  []func() error // what can wait until usable has been told
 }
 
-// group runs functions side by side.
-type group struct {
-	wg   sync.WaitGroup
-	mu   sync.Mutex
-	errs []error
-}
-
-// start runs f on its own.
-func (g *group) start(f func() error) {
-	g.wg.Go(func() {
-		if err := f(); err != nil {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			g.errs = append(g.errs, err)
-		}
-	})
-}
-
-// wait waits for all that was started, and returns their errors.
-func (g *group) wait() error {
-	g.wg.Wait()
-	return errors.Join(g.errs...)
-}
-
-// build makes the sandbox. The namespace is made while the host's side is looked after, the resolver's sockets and the rules
-// while the interfaces are made: what the kernel does for each takes the better part of a millisecond.
+// build makes the sandbox. What the init needs comes first; all the rest is done while that is at work for 10 ms. More side by
+// side would only take the processor from it where there are two.
 func (b *building) build() error {
-	namespace := make(chan error, 1)
-	b.beside.start(func() error {
-		err := b.makeNamespace()
-		namespace <- err
-		if err == nil && b.asks {
-			return b.makeResolver()
-		}
-		return nil
-	})
-	err := b.makeHostSide(namespace)
-	if err := errors.Join(err, b.beside.wait()); err != nil {
+	making := make(chan error, 1)
+	go func() { making <- b.makeNamespace() }()
+	namespace := sync.OnceValue(func() error { return <-making })
+	if err := b.makeHostSide(namespace); err != nil {
+		_ = namespace() // nobody makes it any more
 		return err
 	}
+	if b.asks {
+		if err := b.makeResolver(); err != nil {
+			return err
+		}
+	}
 	return b.addRules()
+}
+
+// finish does what was put off.
+func (b *building) finish() error {
+	for _, f := range b.later {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // makeNamespace makes the container's namespace with its lo.
@@ -174,7 +159,7 @@ func asksResolver(all []*attachment) bool {
 }
 
 // makeHostSide makes all that is the host's, and, once the namespace is there, the interfaces in it.
-func (b *building) makeHostSide(namespace <-chan error) error {
+func (b *building) makeHostSide(namespace func() error) error {
 	defer span.Begin("make host side").End()
 	return b.onHost(func(c *rtnl.Conn) error {
 		if err := b.lease(c); err != nil {
@@ -188,7 +173,7 @@ func (b *building) makeHostSide(namespace <-chan error) error {
 		if err := b.writeFiles(); err != nil {
 			return err
 		}
-		if err := <-namespace; err != nil {
+		if err := namespace(); err != nil {
 			return err
 		}
 		b.Record.NetnsFD = b.NetNS.Fd()
@@ -198,7 +183,7 @@ func (b *building) makeHostSide(namespace <-chan error) error {
 		for _, tell := range b.usable {
 			tell(b.NetNS)
 		}
-		if err := b.attach(c); err != nil {
+		if err := errors.Join(b.finish(), b.attach(c)); err != nil {
 			return err
 		}
 		if err := b.NetNS.Do(b.configure); err != nil {
@@ -270,7 +255,7 @@ func (b *building) ready(c *rtnl.Conn, a *attachment) (err error) {
 		return err
 	}
 	s := a.network
-	b.beside.start(func() error { return b.ensureRules(s) })
+	b.later = append(b.later, func() error { return b.ensureRules(s) })
 	return nil
 }
 

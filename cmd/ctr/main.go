@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	_ "ctr/cmd/ctr/internal/early"
 	"ctr/images"
 	"ctr/internal/span"
 	"ctr/runtime/engine"
@@ -31,9 +32,6 @@ func main() {
 	lifecycle.DrainMain()
 	ui := &ui{in: os.Stdin, out: &output{file: os.Stdout}, err: os.Stderr}
 	args := timed(os.Args, ui)
-	if startsPrograms(args) {
-		engine.Prewarm(0, func() {}) // a monitor goes on with it
-	}
 	monitor.OffFirstThread(func() int {
 		code := run(interruptible(), args, ui)
 		ui.complain(span.Print(ui.err))

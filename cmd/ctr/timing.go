@@ -15,8 +15,3 @@ func timed(args []string, ui *ui) []string {
 	ui.complain(span.Open())
 	return slices.Concat(args[:1], args[2:])
 }
-
-// startsPrograms tells whether the command line starts a program in a container, as far as its first word tells.
-func startsPrograms(args []string) bool {
-	return len(args) > 1 && slices.Contains([]string{"run", "start", "restart", "exec"}, args[1])
-}

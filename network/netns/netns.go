@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,9 +20,45 @@ type Handle struct {
 	f *os.File
 }
 
+// prepared is what Prepare makes, for the next New.
+var prepared atomic.Pointer[chan made]
+
+type made struct {
+	h   *Handle
+	err error
+}
+
+// Prepare makes a namespace for the next New of this process, beside the caller: a process that waits to be told what to do has
+// the better part of a millisecond for it.
+func Prepare() {
+	c := make(chan made, 1)
+	prepared.Store(&c)
+	go func() {
+		h, err := makeNew()
+		c <- made{h, err}
+	}()
+}
+
+// Drop takes back what Prepare makes, if New has not taken it.
+func Drop() {
+	if c := prepared.Swap(nil); c != nil {
+		if m := <-*c; m.err == nil {
+			m.h.Close()
+		}
+	}
+}
+
 // New makes a network namespace that holds nothing but a loopback device, which is down. The caller closes the handle.
 // The calling goroutine stays where it is.
 func New() (*Handle, error) {
+	if c := prepared.Swap(nil); c != nil {
+		m := <-*c
+		return m.h, m.err
+	}
+	return makeNew()
+}
+
+func makeNew() (*Handle, error) {
 	var h *Handle
 	err := onOwnThread(func() error {
 		// The thread is thrown away afterwards: it never returns to the namespace that it came from.

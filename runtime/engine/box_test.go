@@ -98,7 +98,7 @@ func (b *box) create(c Config, io Stdio) (x *Created, err error) {
 		if err = unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 			return
 		}
-		x, err = Create(c, io)
+		x, err = Create(c, io, Beside{})
 	}()
 	<-done
 	return x, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/configs"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"ctr/internal/proc"
@@ -27,15 +28,24 @@ type Created struct {
 	init         *Process
 }
 
+// Beside is what goes on beside Create, and meets it on its way.
+type Beside struct {
+	// NetNS, if not nil, waits for what Config.NetNS is to be, and for the files of Config.Binds. It is called once, when
+	// nothing else is left to be done without; its error is Create's.
+	NetNS func() (string, error)
+	// Started, if not nil, is told of the init while that is still at work in its namespaces, 5 ms before Create returns. It
+	// must not wait for Create; Create waits for it.
+	Started func(init proc.ID)
+}
+
 // Create makes a container up to the point where its program could start. It must run on a locked thread (of a goroutine
 // that called runtime.LockOSThread) in whose mount namespace the root file system is mounted; the init is forked from it, and
 // so becomes a child of the process.
 //
 // On error nothing is left behind. It is a *StartError if only the program is at fault. Else the caller has to call Destroy,
 // whether it calls Release or not: an init that is not released waits for ever.
-func Create(c Config, io Stdio) (_ *Created, err error) {
+func Create(c Config, io Stdio, beside Beside) (_ *Created, err error) {
 	defer span.Begin("create container").End()
-	openHierarchies()
 	h, err := thisHost(c)
 	if err != nil {
 		return nil, err
@@ -62,7 +72,7 @@ func Create(c Config, io Stdio) (_ *Created, err error) {
 		}
 	}()
 	x := &Created{Warnings: warnings, stateDir: c.StateDir, id: c.Spec.ID}
-	if err := x.start(c, config, io); err != nil {
+	if err := x.start(c, config, h, io, beside); err != nil {
 		return nil, err
 	}
 	r.Init = x.init.ID
@@ -73,17 +83,11 @@ func Create(c Config, io Stdio) (_ *Created, err error) {
 }
 
 // start has libcontainer make the container and start the init, on top of what is prebuilt.
-func (x *Created) start(c Config, config *configs.Config, io Stdio) (err error) {
-	switch {
-	case c.UserNS != nil:
-		unstage, err := c.stageForUserNS(config)
-		if err != nil {
-			return err
-		}
-		defer unstage()
-	case !c.plain:
+func (x *Created) start(c Config, config *configs.Config, h host, io Stdio, beside Beside) (err error) {
+	ahead := !c.plain && c.UserNS == nil
+	if ahead {
 		defer c.unmountStages()
-		if err := c.prebuild(config); err != nil {
+		if err := c.prebuild(config, h); err != nil {
 			return err
 		}
 		null, err := c.replaceNull(&io)
@@ -92,12 +96,51 @@ func (x *Created) start(c Config, config *configs.Config, io Stdio) (err error) 
 		}
 		defer null.Close()
 	}
+	if beside.NetNS != nil {
+		waiting := span.Begin("await network namespace")
+		c.NetNS, err = beside.NetNS()
+		waiting.End()
+		if err != nil {
+			return err
+		}
+		if config.Namespaces.Remove(configs.NEWNET); c.NetNS != HostNS {
+			config.Namespaces.Add(configs.NEWNET, c.NetNS)
+		}
+	}
+	switch {
+	case ahead:
+		if err := c.prebuildFiles(config); err != nil {
+			return err
+		}
+	case c.UserNS != nil:
+		unstage, err := c.stageForUserNS(config)
+		if err != nil {
+			return err
+		}
+		defer unstage()
+	}
+	config.Hooks = onStarted(beside.Started)
 	root, name := libcontainerDir(c.StateDir, c.Spec.ID)
 	if x.c, err = libcontainer.Create(root, name, config); err != nil {
 		return fmt.Errorf("create container: %w", err)
 	}
 	x.init, err = start(x.c, c.program(io.Console), io)
 	return err
+}
+
+// onStarted calls f when libcontainer, after the mounts, waits for a runtime's hooks (runtime-spec, config.md: createRuntime).
+// Such a hook is never written to disk.
+func onStarted(f func(proc.ID)) configs.Hooks {
+	if f == nil {
+		return nil
+	}
+	return configs.Hooks{configs.CreateRuntime: {configs.NewFunctionHook(func(s *specs.State) error {
+		init, err := proc.Of(s.Pid)
+		if err == nil {
+			f(init)
+		}
+		return err
+	})}}
 }
 
 // program is the container's first.

@@ -23,6 +23,7 @@ type host struct {
 	hardLimits   map[string]uint64 // by Docker's names; nil if limits may be raised
 	oomScoreAdj  int               // the least that can be set
 	controllers  map[string]bool   // cgroup controllers that can be used
+	hierarchies  map[string]string // where those of cgroup v1 are mounted, by controller; none with cgroup v2 only
 	swap         bool              // the memory controller counts swap
 	unified      bool              // cgroup v2 only
 	appArmor     bool              // the profile docker-default is loaded
@@ -34,14 +35,28 @@ type host struct {
 // thisHost looks at the machine for what c needs.
 func thisHost(c Config) (host, error) {
 	defer span.Begin("look at host").End()
+	h, err := warmedHost()
+	if err != nil {
+		return host{}, err
+	}
+	if err := checkAppArmor(c.Spec.Security); err != nil {
+		return host{}, err
+	}
+	h.devices, err = resolveDevices(c.Spec.Security)
+	return h, err
+}
+
+// lookAtHost looks at what is the same for all containers.
+func lookAtHost() (host, error) {
+	openHierarchies()
 	h, err := cgroupHost()
 	if err != nil {
 		return host{}, err
 	}
-	h.appArmor = appArmorLoaded(dockerAppArmor)
-	if err := checkAppArmor(c.Spec.Security); err != nil {
+	if h.hierarchies, err = hierarchies(); err != nil {
 		return host{}, err
 	}
+	h.appArmor = appArmorLoaded(dockerAppArmor)
 	if h.capabilities, err = ownCapabilities(); err != nil {
 		return host{}, err
 	}
@@ -58,8 +73,7 @@ func thisHost(c Config) (host, error) {
 	if h.executable, err = os.Executable(); err != nil {
 		return host{}, fmt.Errorf("find own executable: %w", err)
 	}
-	h.devices, err = resolveDevices(c.Spec.Security)
-	return h, err
+	return h, nil
 }
 
 // cgroupHost looks at what limits the machine can set.

@@ -30,28 +30,20 @@ var stages = []string{devStage, cgroupStage, sharedStage}
 func (c Config) stage(name string) string { return filepath.Join(c.StateDir, c.Spec.ID, name) }
 
 // prebuild makes, in the caller's mount namespace, most of what libcontainer's init would make in the container's: /dev with
-// its nodes, devpts and shm, the cgroups, and the files that ctr gives. It does in some 50 system calls what takes the init
+// its nodes, devpts and shm, and the cgroups. It does in some 50 system calls what takes the init
 // several hundred, because nobody can look on yet: 3 to 4 ms less a start. What it made is taken out of the config; the
 // recursive bind of the root file system carries it along.
-func (c Config) prebuild(config *configs.Config) error {
+func (c Config) prebuild(config *configs.Config, h host) error {
 	defer span.Begin("prebuild mounts").End()
-	root, err := os.OpenFile(c.Rootfs, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open root file system: %w", err)
-	}
-	defer root.Close()
 	if ownsDev(config.Mounts) {
 		if err := c.prebuildDev(config); err != nil {
 			return fmt.Errorf("make /dev: %w", err)
 		}
 	}
-	if err := c.prebuildCgroups(config); err != nil {
+	if err := c.prebuildCgroups(config, h.hierarchies); err != nil {
 		return fmt.Errorf("make /sys/fs/cgroup: %w", err)
 	}
-	if err := c.prebuildShared(config); err != nil {
-		return err
-	}
-	return c.prebuildFiles(root, config)
+	return c.prebuildShared(config)
 }
 
 func ownsDev(mounts []*configs.Mount) bool {
@@ -300,7 +292,12 @@ func makeDevLinks(dev *os.File) error {
 
 // prebuildFiles binds the files that ctr gives, where the image has a plain file for each and no mount of the user comes
 // between. The others are left to libcontainer.
-func (c Config) prebuildFiles(root *os.File, config *configs.Config) error {
+func (c Config) prebuildFiles(config *configs.Config) error {
+	root, err := os.OpenFile(c.Rootfs, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open root file system: %w", err)
+	}
+	defer root.Close()
 	for _, b := range c.Binds {
 		i := slices.IndexFunc(config.Mounts, func(m *configs.Mount) bool { return m.Destination == b.Target && m.Source == b.Source })
 		above := func(m *configs.Mount) bool { return strings.HasPrefix(b.Target, m.Destination+"/") }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/manager"
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
@@ -18,19 +19,10 @@ import (
 
 // prebuildCgroups makes what the container sees in /sys/fs/cgroup on hosts with cgroup v1: its own cgroup in each hierarchy,
 // read-only unless privileged. Cgroup v2 is one mount, which is left to libcontainer.
-func (c Config) prebuildCgroups(config *configs.Config) error {
+func (c Config) prebuildCgroups(config *configs.Config, hierarchies map[string]string) error {
 	defer span.Begin("prebuild cgroups").End()
 	i := slices.IndexFunc(config.Mounts, func(m *configs.Mount) bool { return m.Device == "cgroup" })
-	if i < 0 {
-		return nil
-	}
-	m, err := manager.New(config.Cgroups)
-	if err != nil {
-		return err
-	}
-	paths := maps.Clone(m.GetPaths())
-	delete(paths, "") // the unified hierarchy: alone, or beside v1's
-	if len(paths) == 0 {
+	if i < 0 || len(hierarchies) == 0 {
 		return nil
 	}
 	dir, err := c.mountStage(cgroupStage, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, [2]string{"mode", "755"})
@@ -39,8 +31,8 @@ func (c Config) prebuildCgroups(config *configs.Config) error {
 	}
 	defer dir.Close()
 	stage := c.stage(cgroupStage)
-	for _, name := range slices.Sorted(maps.Keys(paths)) {
-		if err := stageHierarchy(stage, name, paths[name], config.Cgroups.Path); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(hierarchies)) {
+		if err := stageHierarchy(stage, name, hierarchies[name], config.Cgroups.Path); err != nil {
 			return fmt.Errorf("hierarchy %q: %w", name, err)
 		}
 	}
@@ -54,10 +46,25 @@ func (c Config) prebuildCgroups(config *configs.Config) error {
 	return nil
 }
 
-// stageHierarchy shows the container's cgroup, path, under the hierarchy's own name. Controllers that are mounted together,
-// such as cpu,cpuacct, are found by each name.
-func stageHierarchy(stage, controller, path, cgroup string) error {
-	hierarchy := filepath.Base(strings.TrimSuffix(path, cgroup))
+// hierarchies returns where the hierarchies of cgroup v1 are mounted, by controller.
+func hierarchies() (map[string]string, error) {
+	const any = "/ctr"
+	m, err := manager.New(&cgroups.Cgroup{Path: any, Resources: &cgroups.Resources{}})
+	if err != nil {
+		return nil, err
+	}
+	roots := maps.Clone(m.GetPaths())
+	delete(roots, "") // the unified hierarchy: alone, or beside v1's
+	for controller, path := range roots {
+		roots[controller] = strings.TrimSuffix(path, any)
+	}
+	return roots, nil
+}
+
+// stageHierarchy shows the container's cgroup under the name of the hierarchy, which is mounted on root. Controllers that are
+// mounted together, such as cpu,cpuacct, are found by each name.
+func stageHierarchy(stage, controller, root, cgroup string) error {
+	hierarchy, path := filepath.Base(root), filepath.Join(root, cgroup)
 	if name := strings.TrimPrefix(controller, "name="); name != hierarchy {
 		if err := os.Symlink(hierarchy, filepath.Join(stage, name)); err != nil && !errors.Is(err, os.ErrExist) {
 			return err

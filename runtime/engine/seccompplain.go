@@ -1,4 +1,4 @@
-//go:build !ctr_rawseccomp
+//go:build !ctr_patched
 
 package engine
 

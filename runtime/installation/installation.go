@@ -20,6 +20,7 @@ import (
 	"ctr/network"
 	"ctr/rootfs"
 	"ctr/runtime/container"
+	"ctr/runtime/embedded"
 	"ctr/runtime/events"
 	"ctr/runtime/volume"
 )
@@ -140,6 +141,16 @@ func checkBoot(run string) error {
 		return fmt.Errorf("empty run root after a reboot: %w", err)
 	}
 	return durable.WriteFile(file, now, 0o600, durable.NoFsync)
+}
+
+// InitProgram returns the path of the program that becomes the processes of containers; empty if there is none, or it cannot be
+// unpacked: then the caller's own binary does its work.
+func (in *Installation) InitProgram() string {
+	path, err := embedded.Init.Path(in.Roots.Data)
+	if err != nil {
+		return ""
+	}
+	return path
 }
 
 // Discard removes a container that does not run, and with volumes those that were made for it alone. The caller holds its

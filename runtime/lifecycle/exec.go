@@ -47,6 +47,7 @@ func (in *Installation) exec(ctx context.Context, c *container.Container, spec E
 		Args: spec.Args, Env: mergeEnv(c.Env, spec.Env), WorkDir: firstOf(spec.WorkDir, c.WorkDir),
 		Hostname: firstOf(c.Hostname, c.ShortID()), Privileged: spec.Privileged,
 	}
+	engine.UseInit(in.InitProgram())
 	if streams == nil {
 		p, err := engine.Exec(in.Containers.RunRoot(), c.ID, cfg, engine.Stdio{Console: spec.TTY})
 		if err != nil || !spec.TTY {

@@ -10,8 +10,9 @@
 // What it does, in order:
 //
 //	prepare   monitor.json; then side by side: the sandbox (package network), and on a thread with a private mount namespace
-//	          the root file system, FIFOs, and libcontainer's init up to its exec fifo
-//	release   names are announced, the init recorded, the program let go; "started" to who waits
+//	          the root file system, FIFOs, and libcontainer's init up to its exec fifo; meanwhile the init is recorded and the
+//	          names are announced
+//	release   the program let go; "started" to who waits
 //	keep      package keep, until the init ends
 //	finish    the rest of the processes killed, exit.json, the sandbox, cgroups and run folder taken down; with --rm the
 //	          container too; restarted if its policy says so; the exit code to who is attached

@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"ctr/runtime/attach"
 	"ctr/runtime/container"
+	"ctr/runtime/embedded"
 	"ctr/runtime/installation"
 	"ctr/runtime/keep"
-	"ctr/runtime/keep/embedded"
 )
 
 // settled is how long a container must have lived before its monitor makes itself small: a short-lived one pays nothing.
@@ -36,6 +37,7 @@ func (m *monitor) keep(r *run) error {
 		case err := <-ended:
 			return err
 		case <-tick.C:
+			debug.SetGCPercent(100) // package standby set another pace for the start
 			if err := m.shrink(r); err != nil {
 				m.note("go on as a small program", err)
 				tick.Stop() // it will not work the next time either
@@ -46,9 +48,13 @@ func (m *monitor) keep(r *run) error {
 
 // shrink replaces this process by the small keeper. It returns nil if now is no good moment for that.
 func (m *monitor) shrink(r *run) error {
-	small, err := embedded.Open(m.in.Roots.Data)
+	path, err := embedded.Keeper.Path(m.in.Roots.Data)
 	if err != nil {
 		return err
+	}
+	small, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open keeper: %w", err)
 	}
 	defer small.Close()
 	self, err := os.Open("/proc/self/exe")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 	"unsafe"
@@ -16,10 +17,13 @@ import (
 	"ctr/internal/proc"
 	"ctr/internal/span"
 	"ctr/network"
+	"ctr/network/netns"
 	"ctr/runtime/attach"
 	"ctr/runtime/container"
+	"ctr/runtime/engine"
 	"ctr/runtime/installation"
 	"ctr/runtime/keep"
+	"ctr/runtime/monitor/standby"
 )
 
 // The first thread must stay main's: a goroutine that locks itself to a thread and enters a namespace takes that thread with
@@ -29,22 +33,21 @@ func init() { runtime.LockOSThread() }
 // Main runs the monitor and does not return, if this process was started as one; else it does nothing. It comes before any
 // look at the command line.
 func Main() {
-	if len(os.Args) != 4 || os.Args[0] != argv0 {
+	if len(os.Args) == 0 || os.Args[0] != argv0 {
+		return
+	}
+	var life func() error
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == standby.Word:
+		life = begin
+	case len(os.Args) == 4 && keep.Replaces():
+		life = func() error { return resume(installation.Roots{Data: os.Args[1], Run: os.Args[2]}, os.Args[3]) }
+	default:
 		return
 	}
 	takeOverSignals()
-	roots, id := installation.Roots{Data: os.Args[1], Run: os.Args[2]}, os.Args[3]
 	OffFirstThread(func() int {
-		var err error
-		switch {
-		case keep.Replaces():
-			err = resume(roots, id)
-		case succeeds():
-			err = succeed(roots, id)
-		default:
-			err = begin(roots, id)
-		}
-		if err != nil {
+		if err := life(); err != nil {
 			return 1
 		}
 		return 0
@@ -76,11 +79,34 @@ type monitor struct {
 	sandbox *network.Sandbox // stays over runs as long as others use it; nil: none of its own
 }
 
-// begin is the life of a monitor that Spawn has started.
-func begin(roots installation.Roots, id string) error {
-	m, err := open(roots, id)
+// begin is the life of a monitor's process that package standby has started.
+func begin() error {
+	control := os.NewFile(standby.ControlFD, "control")
+	unix.CloseOnExec(standby.ControlFD)
+	_ = os.Unsetenv("GOGC") // it has had its effect, and is not for those that this process executes
+	engine.Warm()
+	if slices.Contains(os.Args, standby.OwnNetwork) {
+		netns.Prepare()
+	}
+	o, client, spans, err := receiveOrder(control)
+	if errors.Is(err, errDismissed) {
+		return nil
+	}
 	if err != nil {
-		return errors.Join(err, sendReply(os.NewFile(controlFD, "control"), replyOf(err)))
+		return errors.Join(err, sendReply(control, replyOf(err)))
+	}
+	retitle(argv0, o.Data, o.Run, o.ID)
+	if spans != nil {
+		span.Join(spans)
+	}
+	m, err := open(o.roots(), o.ID, client)
+	if err != nil {
+		return errors.Join(err, sendReply(control, replyOf(err)))
+	}
+	m.control = control
+	if o.Succeeds {
+		netns.Drop()
+		return m.succeed()
 	}
 	m.record = container.Monitor{Monitor: proc.Self()}
 	m.policy = newPolicy(m.c.Spec.Restart)
@@ -101,26 +127,15 @@ func takeOverSignals() {
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0)
 }
 
-// open takes what Spawn has passed on.
-func open(roots installation.Roots, id string) (*monitor, error) {
-	for fd := controlFD; fd <= spansFD; fd++ {
-		unix.CloseOnExec(fd)
-	}
-	if os.Getenv(envSpans) != "" {
-		span.Join(os.NewFile(spansFD, "spans"))
-	}
+// open takes the container that the order names, and its first client, if there is one.
+func open(roots installation.Roots, id string, client *os.File) (*monitor, error) {
 	defer span.Begin("open installation").End()
 	m, err := openStores(roots, id)
-	if err != nil {
-		return nil, err
+	if err != nil || client == nil {
+		return m, err
 	}
-	m.control = os.NewFile(controlFD, "control")
-	if f, isSocket := inherited(clientFD); isSocket {
-		if m.first, err = attach.FromFile(f); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
+	m.first, err = attach.FromFile(client)
+	return m, err
 }
 
 // openStores opens the installation and the container in it.
@@ -134,15 +149,6 @@ func openStores(roots installation.Roots, id string) (*monitor, error) {
 		return nil, err
 	}
 	return &monitor{in: in, c: c}, nil
-}
-
-// inherited returns the file with the descriptor, if there is one and it is a socket.
-func inherited(fd int) (*os.File, bool) {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
-		return nil, false
-	}
-	return os.NewFile(uintptr(fd), "client"), true
 }
 
 // live is the monitor's life, from a run that goes on, or else from the first start: it runs the container until its policy

@@ -4,14 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"ctr/internal/span"
 	"ctr/runtime/container"
 	"ctr/runtime/installation"
+	"ctr/runtime/monitor/standby"
 )
 
 // Spawn starts the monitor of a container, and returns when the program runs and its network works, with warnings for the
@@ -19,35 +18,24 @@ import (
 // stays the caller's, who closes it: the monitor has a copy. So does client, the other side's end of the first attached
 // connection; nil for none. When ctx ends Spawn returns, and the monitor goes on.
 func Spawn(ctx context.Context, in *installation.Installation, c *container.Container, lock *container.Lock, client *os.File) ([]string, error) {
-	return spawn(ctx, in, c, lock, client)
+	return spawn(ctx, in, c, lock, client, order{})
 }
 
-// spawn starts a monitor, told more by its environment, and waits for its reply.
-func spawn(ctx context.Context, in *installation.Installation, c *container.Container, lock *container.Lock, client *os.File, env ...string) ([]string, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("start monitor: %w", os.NewSyscallError("socketpair", err))
-	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), "control"), os.NewFile(uintptr(fds[1]), "control")
-	defer ours.Close()
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = []string{argv0, in.Roots.Data, in.Roots.Run, c.ID}
-	cmd.Dir = "/"
-	cmd.Env = append(env, "PATH="+os.Getenv("PATH"))
-	cmd.ExtraFiles = []*os.File{theirs, lock.File, client} // nil: no such descriptor
-	if spans := span.File(); spans != nil {
-		cmd.ExtraFiles = append(cmd.ExtraFiles, spans)
-		cmd.Env = append(cmd.Env, envSpans+"=1")
-	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+// spawn starts a monitor with an order that says more than which container, and waits for its reply.
+func spawn(ctx context.Context, in *installation.Installation, c *container.Container, lock *container.Lock, client *os.File, o order) ([]string, error) {
 	starting := span.Begin("start monitor")
 	defer starting.End()
-	err = cmd.Start()
-	theirs.Close()
+	p, err := standby.Take()
 	if err != nil {
 		return nil, fmt.Errorf("start monitor: %w", err)
 	}
-	go cmd.Wait()                                                                            //nolint:errcheck // only so that no zombie stays as long as we live; its word is the reply
+	ours := os.NewFile(uintptr(p.Control), "control")
+	defer ours.Close()
+	go unix.Wait4(p.PID, nil, 0, nil) //nolint:errcheck // only so that no zombie stays as long as we live; its word is the reply
+	o.Data, o.Run, o.ID = in.Roots.Data, in.Roots.Run, c.ID
+	if err := sendOrder(ours, o, lock.File, client, span.File()); err != nil {
+		return nil, err
+	}
 	stop := context.AfterFunc(ctx, func() { unix.Shutdown(int(ours.Fd()), unix.SHUT_RDWR) }) //nolint:errcheck // it may be closed
 	defer stop()
 	r, err := receiveReply(ours)
@@ -61,7 +49,7 @@ func spawn(ctx context.Context, in *installation.Installation, c *container.Cont
 }
 
 // enterCgroup moves this process into the monitors' cgroup of the unified hierarchy, where there is one; else it stays in its
-// caller's. It takes as long as engine.Prewarm spares others, and so is done beside the rest. To be made in it (clone3(2),
+// caller's. It takes as long as package prewarm spares others, and so is done beside the rest. To be made in it (clone3(2),
 // CLONE_INTO_CGROUP) would cost the command just that time: cgroup_mutex is held while somebody waits to move a process.
 func enterCgroup(parent string) {
 	root := unifiedRoot()

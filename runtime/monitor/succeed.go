@@ -14,15 +14,12 @@ import (
 	"ctr/runtime/keep"
 )
 
-// envSucceeds tells a monitor that the container runs already, and that its monitor was killed.
-const envSucceeds = "_CTR_SUCCEEDS"
-
 // Succeed starts the successor of a monitor that was killed: it takes over the streams with what is still in them, the log, the
 // resolver, the published ports, health checks and the wait, and then does what the first one would have done. The arguments
 // and the duties of the caller are Spawn's. It returns, with what is lost as warnings for the user, when the container is kept
 // again.
 func Succeed(ctx context.Context, in *installation.Installation, c *container.Container, lock *container.Lock, client *os.File) ([]string, error) {
-	return spawn(ctx, in, c, lock, client, envSucceeds+"=1")
+	return spawn(ctx, in, c, lock, client, order{Succeeds: true})
 }
 
 // Heir tells whether a container that nobody keeps is to have a successor: it runs, its restart policy may start it again, or
@@ -37,23 +34,11 @@ func Heir(in *installation.Installation, c *container.Container, record containe
 	return record.Restarting || !record.StartedAt.IsZero()
 }
 
-// succeeds tells whether this process was started by Succeed, once.
-func succeeds() bool {
-	if os.Getenv(envSucceeds) == "" {
-		return false
-	}
-	_ = os.Unsetenv(envSucceeds) // children succeed nobody
-	return true
-}
-
 // succeed is the life of a monitor that Succeed has started.
-func succeed(roots installation.Roots, id string) error {
-	m, err := open(roots, id)
-	if err == nil {
-		err = m.inherit()
-	}
-	if err != nil {
-		return errors.Join(err, sendReply(os.NewFile(controlFD, "control"), replyOf(err)))
+func (m *monitor) succeed() error {
+	if err := m.inherit(); err != nil {
+		m.answer(replyOf(err))
+		return err
 	}
 	switch {
 	case m.record.Restarting:

@@ -1,4 +1,8 @@
-package engine
+// Package prewarm spares a start most of a wait in the kernel, by taking a lock of the kernel's before the start needs it.
+//
+// It depends on the standard library alone, so that it can be called while the other packages are being initialised. It owns
+// nothing, and changes nothing: it moves the calling process to the cgroup that it is in.
+package prewarm
 
 import (
 	"os"
@@ -9,17 +13,19 @@ import (
 	"time"
 )
 
-// Prewarm spares the start that follows most of a wait in the kernel. To move a process into a cgroup takes the writer's side of
+// Start spares the start that follows most of a wait in the kernel. To move a process into a cgroup takes the writer's side of
 // a lock that all forks share (cgroup_threadgroup_rwsem, a percpu_rw_semaphore), and the first to take it waits for an RCU grace
 // period: 10 ms, a third of a start. Those who come while the lock is still warm, for some 10 ms, wait for nothing. So this
 // process moves itself to where it is already, which changes nothing: once, and then again until stop is called or the time is up.
 // Forks go on meanwhile: the lock blocks them only once the grace period is over, for the microseconds of the write.
 //
-// It returns at once; first is called before, beside the caller. Where nothing waits (favordynmods), or /sys is not ours to write, it costs a few system calls.
-func Prewarm(limit time.Duration, first func()) (stop func()) {
+// It returns at once; first, if there is one, is called before, beside the caller. Where nothing waits (favordynmods), or /sys is not ours to write, it costs a few system calls.
+func Start(limit time.Duration, first func()) (stop func()) {
 	var done atomic.Bool
 	go func() {
-		first()
+		if first != nil {
+			first()
+		}
 		for end := time.Now().Add(limit); !done.Load() && moveNowhere() == nil && time.Now().Before(end); {
 			<-time.After(warm)
 		}
