@@ -18,7 +18,7 @@ func (in *Installation) Update(ctx context.Context, c *container.Container, f fu
 			return err
 		}
 		if c.AutoRemove && c.Restart.Name != "" && c.Restart.Name != "no" {
-			return errors.New("Restart policy cannot be updated because AutoRemove is enabled for the container") //nolint:staticcheck // Docker's words
+			return errors.New("Restart policy cannot be updated because AutoRemove is enabled for the container")
 		}
 		warnings, err = engine.Update(in.Containers.RunRoot(), c.ID, c.Resources)
 		if errors.Is(err, container.ErrNotRunning) {
