@@ -62,7 +62,7 @@ func parseFollow(c *cli.Context) (print func(*ui, asked) error, err error) {
 
 // runFollow prints what a container asks until it ends, or until it is told to stop.
 func runFollow(ctx context.Context, in *lifecycle.Installation, name string, print func(*ui, asked) error, ui *ui) error {
-	c, err := in.Containers.Find(name)
+	c, err := in.Find(name)
 	if err != nil {
 		return err
 	}
