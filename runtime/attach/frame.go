@@ -140,10 +140,15 @@ func Listen(path string) (*net.UnixListener, error) {
 	var l *net.UnixListener
 	err := throughDir(path, func(short string) error {
 		var err error
-		l, err = net.ListenUnix("unixpacket", &net.UnixAddr{Name: short, Net: "unixpacket"})
-		return err
+		if l, err = net.ListenUnix("unixpacket", &net.UnixAddr{Name: short, Net: "unixpacket"}); err != nil {
+			return err
+		}
+		return os.Chmod(short, 0o600) // until then the umask, and its folder, keep others out
 	})
 	if err != nil {
+		if l != nil {
+			l.Close()
+		}
 		return nil, fmt.Errorf("listen for attach: %w", err)
 	}
 	l.SetUnlinkOnClose(false) // a successor may listen on
