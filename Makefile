@@ -44,7 +44,7 @@ test-neighbours: ## run the tests beside a Docker engine, ufw and firewalld, whi
 	@hack/setup build test
 	@hack/neighbours/build docker.io firewalld ufw >/dev/null
 	@$(MAKE) --no-print-directory build images
-	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -run TestScripts/beside -v ./cmd/ctr
+	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -run 'TestScripts/beside|TestParity' -v ./cmd/ctr
 
 test-vm: ## run the tests in a virtual machine with the distribution's kernel (as root; PKG=./network RUN=TestDriver VERBOSE=1)
 	@[ "$$(id -u)" -eq 0 ] || { echo 'The virtual machine sees the files of this one, which takes root: sudo make test-vm' >&2; exit 1; }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	api "github.com/moby/moby/api/types/container"
+
 	"ctr/cmd/ctr/internal/format"
 	"ctr/cmd/ctr/internal/options"
 	"ctr/images"
@@ -228,8 +230,9 @@ func (f filters) ports() (func(summary) bool, error) {
 	return func(s summary) bool {
 		n := s.container.Network
 		published := slices.ContainsFunc(n.Ports, func(p network.Port) bool {
-			return slices.Contains(wanted["publish"], network.Expose{Protocol: p.Protocol, Port: p.HostPort}) ||
-				slices.Contains(wanted["publish"], network.Expose{Protocol: p.Protocol, Port: p.ContainerPort})
+			return slices.Contains(wanted["publish"], network.Expose{Protocol: p.Protocol, Port: p.HostPort})
+		}) || slices.ContainsFunc(s.Ports, func(p api.PortSummary) bool { // those that the kernel chose
+			return slices.Contains(wanted["publish"], network.Expose{Protocol: network.Protocol(p.Type), Port: p.PublicPort})
 		})
 		exposed := slices.ContainsFunc(n.Expose, func(e network.Expose) bool { return slices.Contains(wanted["expose"], e) }) ||
 			slices.ContainsFunc(n.Ports, func(p network.Port) bool {

@@ -36,10 +36,10 @@ var headings = template.FuncMap{
 	"truncate": func(v any, _ int) any { return v },
 }
 
-// Parse parses a --format template. The two letters \t and \n stand for a tab and a line end, since a shell's quotes pass
-// them on as they are.
+// Parse parses a --format template. Outside of actions the two letters \t and \n stand for a tab and a line end, since a
+// shell's quotes pass them on as they are.
 func Parse(text string) (*template.Template, error) {
-	t, err := template.New("").Funcs(functions).Parse(strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(text))
+	t, err := template.New("").Funcs(functions).Parse(unescape(text))
 	if err != nil {
 		return nil, fmt.Errorf("template parsing error: %w", err)
 	}
@@ -47,6 +47,25 @@ func Parse(text string) (*template.Template, error) {
 		blankList(part.Tree, part.Root)
 	}
 	return t, nil
+}
+
+func unescape(text string) string {
+	letters := strings.NewReplacer(`\t`, "\t", `\n`, "\n")
+	var b strings.Builder
+	for {
+		plain, rest, found := strings.Cut(text, "{{")
+		b.WriteString(letters.Replace(plain))
+		if !found {
+			return b.String()
+		}
+		action, after, ended := strings.Cut(rest, "}}")
+		b.WriteString("{{" + action)
+		if !ended {
+			return b.String()
+		}
+		b.WriteString("}}")
+		text = after
+	}
 }
 
 // blank is the name of the function that every printed value goes through. No user can write it.
