@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"ctr/runtime/container"
 )
 
 func (a *app) completionCommand() *cli.Command {
@@ -83,7 +85,7 @@ func (a *app) complete(words []string) []string {
 				continue
 			}
 			if i == len(before)-1 { // the value of this flag
-				return withPrefix(a.valuesOf(f.Names()[0]), last)
+				return withPrefix(a.valuesOf(path, f.Names()[0]), last)
 			}
 			i++
 		case len(commands) > 0:
@@ -131,7 +133,7 @@ func (a *app) argumentsOf(path []string, usage string, n int) []string {
 	case strings.Contains(kind, "|") && strings.HasPrefix(kind, "bash"):
 		return []string{"bash", "zsh", "fish"}
 	case strings.Contains(kind, "NAME|ID"):
-		return slices.Concat(a.containerNames(), a.imageNames(), a.networkNames())
+		return slices.Concat(a.containerNames(), a.imageNames(), a.networkNames(), a.volumeNames())
 	case strings.Contains(kind, "CONTAINER:"):
 		names := a.containerNames()
 		for i := range names {
@@ -139,7 +141,7 @@ func (a *app) argumentsOf(path []string, usage string, n int) []string {
 		}
 		return names
 	case strings.Contains(kind, "CONTAINER"):
-		return a.containerNames()
+		return a.containersFor(path)
 	case strings.Contains(kind, "IMAGE"), strings.Contains(kind, "REPOSITORY"), slices.Equal(path, []string{"pull"}):
 		return a.imageNames()
 	case strings.Contains(kind, "VOLUME") && !slices.Contains(path, "create"):
@@ -151,8 +153,14 @@ func (a *app) argumentsOf(path []string, usage string, n int) []string {
 }
 
 // valuesOf are the words that a flag's value may be.
-func (a *app) valuesOf(flag string) []string {
+func (a *app) valuesOf(path []string, flag string) []string {
 	switch flag {
+	case "signal", "stop-signal":
+		return []string{"HUP", "INT", "KILL", "QUIT", "TERM", "USR1", "USR2", "WINCH"}
+	case "volume":
+		return a.volumeNames()
+	case "log-driver":
+		return []string{"journald", "json-file", "none"}
 	case "network":
 		return slices.Concat(a.networkNames(), []string{"bridge", "host", "none"}, a.joined())
 	case "pid", "ipc", "uts":
@@ -164,6 +172,9 @@ func (a *app) valuesOf(flag string) []string {
 	case "restart":
 		return []string{"no", "on-failure", "always", "unless-stopped"}
 	case "driver":
+		if slices.Contains(path, "volume") {
+			return []string{"local"}
+		}
 		return []string{"bridge", "macvlan", "ipvlan"}
 	case "type":
 		return []string{"container", "image", "network", "volume"}
@@ -180,6 +191,28 @@ func (a *app) joined() []string {
 }
 
 func (a *app) containerNames() []string {
+	return a.containers(func(*container.Container) bool { return true })
+}
+
+// containersFor are the names of those that a command can do something with: there is no use in stopping what does not run.
+func (a *app) containersFor(path []string) []string {
+	is := func(wanted ...container.Status) []string {
+		return a.containers(func(c *container.Container) bool { return slices.Contains(wanted, c.State().Status) })
+	}
+	switch path[len(path)-1] {
+	case "attach", "exec", "pause", "top":
+		return is(container.Running)
+	case "kill", "stop":
+		return is(container.Running, container.Paused, container.Restarting)
+	case "unpause":
+		return is(container.Paused)
+	case "start":
+		return is(container.Created, container.Exited)
+	}
+	return a.containerNames()
+}
+
+func (a *app) containers(keep func(*container.Container) bool) []string {
 	in, err := a.open()
 	if err != nil {
 		return nil
@@ -187,7 +220,9 @@ func (a *app) containerNames() []string {
 	all, _ := in.Containers.List()
 	var names []string
 	for _, c := range all {
-		names = append(names, c.Name)
+		if keep(c) {
+			names = append(names, c.Name)
+		}
 	}
 	return names
 }
