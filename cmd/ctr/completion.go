@@ -49,7 +49,8 @@ if [ "$funcstack[1]" = _ctr ]; then _ctr; else compdef _ctr ctr; fi
 	set -l words (commandline -opc) (commandline -ct)
 	command $words[1] __complete -- $words[2..-1] 2>/dev/null
 end
-complete -c ctr -a '(__ctr_complete)'
+complete -c ctr -f -a '(__ctr_complete)'
+complete -c ctr -n 'test (count (__ctr_complete)) -eq 0' -F
 `,
 }
 
