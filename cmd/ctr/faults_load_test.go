@@ -1,0 +1,146 @@
+package main_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// T-C7: programs that run in one container at once, many of them, each end with their own code; those that meet the container's
+// end end as well.
+func TestC7ExecStorm(t *testing.T) {
+	faults(t, func(v *victims) {
+		v.must("run", "-d", "--name", "c1", "--network", "net", "busybox", "sleep", "1000")
+		count, ending := 60, 20
+		if allFaults() {
+			count, ending = 2000, 200
+		}
+		v.beside(10, count, func(i int) {
+			if o := v.try("exec", "c1", "sh", "-c", fmt.Sprintf("echo %d; exit %d", i, i%100)); o.code != i%100 || o.stdout != fmt.Sprint(i) {
+				v.Errorf("exec %d: %+v", i, o)
+			}
+		})
+		var stopped sync.WaitGroup
+		stopped.Go(func() {
+			if o := v.try("stop", "-t", "0", "c1"); o.code != 0 {
+				v.Errorf("stop: %+v", o)
+			}
+		})
+		v.beside(10, ending, func(i int) {
+			if o := v.try("exec", "c1", "sleep", "100"); o.code == 0 || o.took > patience {
+				v.Errorf("exec %d into a container that ends: %+v", i, o)
+			}
+		})
+		stopped.Wait()
+		v.heal("c1")
+	})
+}
+
+// beside calls f for 0 to n-1, so many at once.
+func (v *victims) beside(workers, n int, f func(i int)) {
+	var next atomic.Int64
+	var done sync.WaitGroup
+	for range workers {
+		done.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	done.Wait()
+}
+
+// T-C2: many who do anything at once to a few containers and networks, and are killed now and then, with monitors: whatever they
+// meet, an address has one holder, a name one container, every command ends, and in the end nothing is left.
+func TestC2Chaos(t *testing.T) {
+	faults(t, func(v *victims) {
+		span, workers := 12*time.Second, 4
+		if allFaults() {
+			span, workers = 10*time.Minute, 32
+		}
+		v.must("network", "create", "n1")
+		v.must("network", "create", "n2")
+		end := time.Now().Add(span)
+		var done sync.WaitGroup
+		for w := range workers {
+			done.Go(func() {
+				random := rand.New(rand.NewPCG(uint64(w), 7))
+				for time.Now().Before(end) && !v.Failed() {
+					v.anything(random)
+				}
+			})
+		}
+		for time.Now().Before(end) && !v.Failed() {
+			time.Sleep(time.Second)
+			v.killAny()
+			v.oneHolderEach()
+		}
+		done.Wait()
+		for i := range 10 {
+			v.must("rm", "-f", fmt.Sprintf("c%d", i))
+		}
+		v.must("network", "rm", "n1")
+		v.must("network", "rm", "n2")
+		v.must(runArgs("c1")...)
+		v.must("rm", "-f", "c1")
+		v.healed()
+	})
+}
+
+// anything does one thing, which may be refused, and must end.
+func (v *victims) anything(random *rand.Rand) {
+	name, network := fmt.Sprintf("c%d", random.IntN(10)), []string{"net", "n1", "n2"}[random.IntN(3)]
+	all := [][]string{
+		{"run", "-d", "--name", name, "--network", network, "busybox", "sleep", "1000"},
+		{"run", "-d", "--name", name, "--network", network, "-p", "8080:80", "--restart", "always", "busybox", "sleep", "1"},
+		{"exec", name, "true"},
+		{"stop", "-t", "0", name},
+		{"start", name},
+		{"rm", "-f", name},
+		{"kill", name},
+		{"ps", "-a"},
+		{"network", "connect", network, name},
+		{"network", "disconnect", network, name},
+		{"restart", "-t", "0", name},
+	}
+	args := all[random.IntN(len(all))]
+	by := []string{"timeout", "-s", "KILL", "60"}
+	if random.IntN(8) == 0 {
+		by[3] = fmt.Sprintf("0.%03d", random.IntN(60))
+	}
+	o := v.end(v.wrapped(by, args...))
+	if o.took >= time.Minute { // a code of 137 may be that of a program whose container was killed
+		v.Errorf("%s hangs", strings.Join(args, " "))
+	}
+	if strings.Contains(o.stderr, "panic:") {
+		v.Errorf("%s: %s", strings.Join(args, " "), o.stderr)
+	}
+}
+
+// killAny kills one of the monitors.
+func (v *victims) killAny() {
+	for _, pid := range pids() {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if strings.HasPrefix(string(line), "ctr-monitor\x00") {
+			_ = unix.Kill(pid, unix.SIGKILL) // it has ended
+			return
+		}
+	}
+}
+
+// oneHolderEach looks at the addresses of all containers that run.
+func (v *victims) oneHolderEach() {
+	v.Helper()
+	out, err := exec.Command("sh", "-c", `for n in /run/netns/*; do ip netns exec "${n##*/}" ip -o -4 addr show scope global 2>/dev/null | sed 's/.*inet \([^ ]*\).*/\1/'; done | sort | uniq -d`).CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != "" {
+		v.Errorf("addresses with two holders: %s %v", out, err)
+	}
+}
