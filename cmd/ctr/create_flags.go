@@ -102,6 +102,7 @@ func securityFlags() []cli.Flag {
 		listFlag("security-opt", "Security options (no-new-privileges, seccomp=FILE|unconfined, apparmor=..., systempaths=unconfined)"),
 		listFlag("sysctl", "Sysctl options"),
 		listFlag("device", "Add a host device to the container"),
+		listFlag("device-cgroup-rule", "Add a rule to the cgroup allowed devices list (c 10:200 rwm)"),
 	}
 }
 
@@ -118,6 +119,10 @@ func resourceFlags() []cli.Flag {
 		textFlag("cpuset-mems", "MEMs in which to allow execution (0-3, 0,1)"),
 		textFlag("pids-limit", "Tune container pids limit (set -1 for unlimited)"),
 		textFlag("blkio-weight", "Block IO (relative weight), between 10 and 1000, or 0 to disable"),
+		listFlag("device-read-bps", "Limit read rate (bytes per second) from a device (/dev/sda:1mb)"),
+		listFlag("device-write-bps", "Limit write rate (bytes per second) to a device"),
+		listFlag("device-read-iops", "Limit read rate (IO per second) from a device (/dev/sda:100)"),
+		listFlag("device-write-iops", "Limit write rate (IO per second) to a device"),
 		listFlag("ulimit", "Ulimit options"),
 		textFlag("oom-score-adj", "Tune host's OOM preferences (-1000 to 1000)"),
 		boolFlag("oom-kill-disable", "Disable OOM Killer"),

@@ -63,6 +63,15 @@ func specResources(c *cli.Context, s *container.Spec) (err error) {
 		}
 		r.Ulimits = append(r.Ulimits, u)
 	}
+	for _, kind := range []container.ThrottleKind{container.ReadBytes, container.WriteBytes, container.ReadCalls, container.WriteCalls} {
+		for _, text := range c.StringSlice(string(kind)) {
+			t, err := options.Throttle(kind, text)
+			if err != nil {
+				return err
+			}
+			r.Throttles = append(r.Throttles, t)
+		}
+	}
 	r.CpusetCpus, r.CpusetMems = c.String("cpuset-cpus"), c.String("cpuset-mems")
 	r.OOMKillDisable = c.Bool("oom-kill-disable")
 	r.CgroupParent, err = options.CgroupParent(c.String("cgroup-parent"))

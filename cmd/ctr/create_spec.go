@@ -223,6 +223,12 @@ func specSecurity(c *cli.Context, s *container.Spec) error {
 		}
 		sec.Devices = append(sec.Devices, devices...)
 	}
+	for _, text := range c.StringSlice("device-cgroup-rule") {
+		if err := options.DeviceRule(text); err != nil {
+			return err
+		}
+		sec.DeviceRules = append(sec.DeviceRules, text)
+	}
 	return nil
 }
 

@@ -57,7 +57,7 @@ func specUpdate(c *cli.Context, s *container.Spec) error {
 	if !c.IsSet("cpuset-mems") {
 		r.CpusetMems = old.CpusetMems
 	}
-	r.OOMKillDisable, r.CgroupParent = old.OOMKillDisable, old.CgroupParent
+	r.OOMKillDisable, r.CgroupParent, r.Throttles = old.OOMKillDisable, old.CgroupParent, old.Throttles
 	if !c.IsSet("restart") {
 		return nil
 	}

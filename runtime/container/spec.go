@@ -152,6 +152,7 @@ type Security struct {
 	SystemPaths     string            `json:"systemPaths,omitempty"` // "unconfined": no masked and read-only paths
 	Sysctls         map[string]string `json:"sysctls,omitempty"`
 	Devices         []Device          `json:"devices,omitempty"`
+	DeviceRules     []string          `json:"deviceRules,omitempty"` // --device-cgroup-rule: "TYPE MAJOR:MINOR PERMISSIONS"
 }
 
 // Device is one --device.
@@ -179,6 +180,26 @@ type Resources struct {
 	OOMScoreAdj       *int     `json:"oomScoreAdj,omitempty"`
 	OOMKillDisable    bool     `json:"oomKillDisable,omitempty"`
 	CgroupParent      string   `json:"cgroupParent,omitempty"`
+
+	Throttles []Throttle `json:"throttles,omitempty"`
+}
+
+// ThrottleKind is what a Throttle counts.
+type ThrottleKind string
+
+// The kinds, by the names of their flags.
+const (
+	ReadBytes  ThrottleKind = "device-read-bps"
+	WriteBytes ThrottleKind = "device-write-bps"
+	ReadCalls  ThrottleKind = "device-read-iops"
+	WriteCalls ThrottleKind = "device-write-iops"
+)
+
+// Throttle is how fast the container may use a block device of the host.
+type Throttle struct {
+	Kind   ThrottleKind `json:"kind"`
+	Device string       `json:"device"` // its node
+	Rate   uint64       `json:"rate"`   // bytes or operations a second
 }
 
 // Ulimit is one --ulimit. -1 is unlimited.

@@ -60,7 +60,9 @@ func (c Config) limits(out *configs.Config, h host) (warnings []string, err erro
 	if err != nil {
 		return nil, err
 	}
-	res.Devices = deviceRules(c.Spec.Security, h.devices)
+	if res.Devices, err = deviceRules(c.Spec.Security, h.devices); err != nil {
+		return nil, err
+	}
 	out.Cgroups = &cgroups.Cgroup{Path: cgroupPath(c.Cgroup), Resources: res}
 
 	limits, more, err := rlimits(c.Spec.Resources.Ulimits, h)

@@ -30,10 +30,10 @@ func charRule(major, minor int64, perm devices.Permissions) devices.Rule {
 
 // deviceRules is what the devices controller lets through. The list is explicit and shorter than libcontainer's own, which
 // adds 10:200 (tun). Nodes of any device may be made, since archives hold them; opening one is what is refused.
-func deviceRules(s container.Security, extra []*devices.Device) []*devices.Rule {
+func deviceRules(s container.Security, extra []*devices.Device) ([]*devices.Rule, error) {
 	all := devices.Rule{Type: devices.WildcardDevice, Major: devices.Wildcard, Minor: devices.Wildcard, Permissions: "rwm", Allow: s.Privileged}
 	if s.Privileged {
-		return []*devices.Rule{&all}
+		return []*devices.Rule{&all}, nil
 	}
 	anyBlock := charRule(devices.Wildcard, devices.Wildcard, "m")
 	anyBlock.Type = devices.BlockDevice
@@ -48,11 +48,18 @@ func deviceRules(s container.Security, extra []*devices.Device) []*devices.Rule 
 	for _, d := range extra {
 		rules = append(rules, d.Rule)
 	}
+	for _, text := range s.DeviceRules {
+		rule, err := cgroupRule(text)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(rules, rule)
+	}
 	out := make([]*devices.Rule, len(rules))
 	for i := range rules {
 		out[i] = &rules[i]
 	}
-	return out
+	return out, nil
 }
 
 // deviceNodes are the nodes made in /dev. A node that was asked for replaces the default of the same name.

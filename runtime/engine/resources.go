@@ -47,6 +47,9 @@ func resources(r container.Resources, h host) (*cgroups.Resources, []string, err
 		limit := *r.PidsLimit
 		out.PidsLimit = &limit
 	}
+	if err := throttle(r.Throttles, out); err != nil {
+		return nil, nil, err
+	}
 	warnings := memorySwap(r, h, out)
 	if r.OOMKillDisable {
 		if h.unified {
@@ -85,7 +88,7 @@ func haveControllers(r container.Resources, h host) error {
 		{r.Memory != 0 || r.MemorySwap != 0 || r.MemoryReservation != 0 || r.OOMKillDisable, "memory", "memory"},
 		{r.NanoCPUs != 0 || r.CPUShares != 0 || r.CPUQuota != 0 || r.CPUPeriod != 0, "CPU time", "cpu"},
 		{r.CpusetCpus != "" || r.CpusetMems != "", "CPU sets", "cpuset"},
-		{r.BlkioWeight != 0, "block I/O", blkio},
+		{r.BlkioWeight != 0 || len(r.Throttles) > 0, "block I/O", blkio},
 		{r.PidsLimit != nil && *r.PidsLimit > 0, "processes", "pids"},
 	} {
 		if need.asked && !h.controllers[need.controller] {

@@ -124,6 +124,16 @@ func resources(s *container.Spec) api.Resources {
 	for _, u := range r.Ulimits {
 		out.Ulimits = append(out.Ulimits, &units.Ulimit{Name: u.Name, Soft: u.Soft, Hard: u.Hard})
 	}
+	out.DeviceCgroupRules = s.Security.DeviceRules
+	for _, t := range r.Throttles {
+		list := map[container.ThrottleKind]*[]*blkiodev.ThrottleDevice{
+			container.ReadBytes: &out.BlkioDeviceReadBps, container.WriteBytes: &out.BlkioDeviceWriteBps,
+			container.ReadCalls: &out.BlkioDeviceReadIOps, container.WriteCalls: &out.BlkioDeviceWriteIOps,
+		}[t.Kind]
+		if list != nil {
+			*list = append(*list, &blkiodev.ThrottleDevice{Path: t.Device, Rate: t.Rate})
+		}
+	}
 	if r.OOMKillDisable {
 		out.OomKillDisable = &r.OOMKillDisable
 	}

@@ -80,6 +80,32 @@ func TestPorts(t *testing.T) {
 	check(t, "twice", portsText(ports), err, " 80>80/tcp,  80>80/udp", "")
 }
 
+func TestThrottle(t *testing.T) {
+	for _, test := range []struct {
+		kind          container.ThrottleKind
+		in, want, err string
+	}{
+		{container.ReadBytes, "/dev/sda:1mb", "{device-read-bps /dev/sda 1048576}", ""},
+		{container.WriteBytes, "/dev//sda:0", "{device-write-bps /dev/sda 0}", ""},
+		{container.ReadCalls, "/dev/sda:100", "{device-read-iops /dev/sda 100}", ""},
+		{container.ReadCalls, "/dev/sda:1mb", "", "invalid rate for device: /dev/sda:1mb. The correct format is <device-path>:<number>. Number must be a positive integer"},
+		{container.ReadBytes, "/dev/sda:x", "", "invalid rate for device: /dev/sda:x. The correct format is <device-path>:<number>[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb"},
+		{container.ReadBytes, "/sda:1", "", "bad format for device path: /sda:1"},
+		{container.ReadBytes, "/dev/sda", "", "bad format: /dev/sda"},
+		{container.ReadBytes, "/dev/sda:1:1", "", "bad format: /dev/sda:1:1"},
+	} {
+		got, err := Throttle(test.kind, test.in)
+		check(t, test.in, fmt.Sprint(got), err, test.want, test.err)
+	}
+	for rule, ok := range map[string]bool{
+		"c 10:200 rwm": true, "b *:* r": true, "a *:* m": true, "c 10:200": false, "x 1:1 r": false, "c 1:1 rwmx": false, "c 1:1 r\nb 1:1 r": false, "": false,
+	} {
+		if err := DeviceRule(rule); (err == nil) != ok {
+			t.Errorf("%q: got %v", rule, err)
+		}
+	}
+}
+
 func TestCgroupParent(t *testing.T) {
 	id := strings.Repeat("0a", 32)
 	for _, test := range []struct{ in, want, err string }{

@@ -191,3 +191,40 @@ func CgroupParent(s string) (string, error) {
 	}
 	return path.Clean(s), nil
 }
+
+// Throttle parses one --device-read-bps and the like: DEVICE:RATE, where bytes have a unit and operations have none.
+func Throttle(kind container.ThrottleKind, s string) (container.Throttle, error) {
+	t := container.Throttle{Kind: kind}
+	device, rate, ok := strings.Cut(s, ":")
+	if !ok || strings.Contains(rate, ":") {
+		return t, fmt.Errorf("bad format: %s", s)
+	}
+	if !strings.HasPrefix(device, "/dev/") {
+		return t, fmt.Errorf("bad format for device path: %s", s)
+	}
+	t.Device = path.Clean(device)
+	if kind == container.ReadCalls || kind == container.WriteCalls {
+		n, err := strconv.ParseUint(rate, 10, 64)
+		if err != nil {
+			return t, fmt.Errorf("invalid rate for device: %s. The correct format is <device-path>:<number>. Number must be a positive integer", s)
+		}
+		t.Rate = n
+		return t, nil
+	}
+	n, err := units.RAMInBytes(rate)
+	if err != nil || n < 0 {
+		return t, fmt.Errorf("invalid rate for device: %s. The correct format is <device-path>:<number>[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb", s)
+	}
+	t.Rate = uint64(n)
+	return t, nil
+}
+
+var deviceRule = lazy(`^[acb] ([0-9]+|\*):([0-9]+|\*) [rwm]{1,3}$`)
+
+// DeviceRule checks one --device-cgroup-rule.
+func DeviceRule(s string) error {
+	if !deviceRule().MatchString(s) {
+		return fmt.Errorf("invalid device cgroup format '%s'", s)
+	}
+	return nil
+}
