@@ -76,14 +76,14 @@ func TestAdopted(t *testing.T) {
 // Processes that hold the sandbox go on doing so when the keeper becomes another program, and let it go when they end.
 func TestHeldByProcess(t *testing.T) {
 	k, _ := testKeeper(t)
-	holder := orphan(t, "sleep 1000")
+	holder := orphan(t, "exec sleep 1000")
 	if err := k.HoldFor(holder); err != nil {
 		t.Fatal(err)
 	}
 	if err := k.HoldFor(proc.ID{PID: holder.PID, Start: 1}); err != nil || k.hub.holders() != 1 {
 		t.Errorf("a process that has ended: %v, %d hold", err, k.hub.holders())
 	}
-	p := adoptedBy(t, k, orphan(t, "sleep 1000"))
+	p := adoptedBy(t, k, orphan(t, "exec sleep 1000"))
 	state, ok := k.Suspend(true)
 	if !ok || len(state.Clients) != 1 || !state.Clients[0].Process || state.Program.Adopted <= 0 {
 		t.Fatalf("suspended: %v, %+v", ok, state)
