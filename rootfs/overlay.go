@@ -60,6 +60,12 @@ func (o Overlay) Open() (*os.File, error) {
 	}
 	var f *os.File
 	err = WithPrivateMounts(func() error {
+		// The kernel takes only folders that were opened in the namespace of the mount.
+		dirs, err := o.open()
+		defer dirs.close()
+		if err != nil {
+			return err
+		}
 		if err := dirs.mountOld(o); err != nil {
 			return err
 		}
