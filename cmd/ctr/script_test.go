@@ -30,12 +30,13 @@ var update = flag.Bool("update", false, "write what commands print now into the 
 //	beside PACKAGE            put what hack/neighbours/build has of the package over the host's /usr and /etc
 //	killmonitor [-small] CONTAINER...   kill the monitors of containers, young or once they have made themselves small
 //	outside NAME PREFIX       make a neighbour; $NAME is the path of its network namespace, for nsenter --net
-//	serve NETNS PORT WORD     answer there, on TCP and UDP, with the word and the client's address; NETNS is "host" or a path
-//	[!] ask NETNS tcp|udp ADDRESS:PORT   ask from there, and print the answer
+//	serve NETNS PORT WORD     answer there, on TCP, UDP and SCTP, with the word and the client's address; NETNS is "host" or a path
+//	[!] ask NETNS tcp|udp|sctp ADDRESS:PORT   ask from there, and print the answer
 //	spoof NETNS mac|arp|na|ra ...   claim there what is not true: see cmdSpoof
 //	dnsupstream ADDRESS FILE  start a DNS server that knows the records in FILE and counts what it is asked: see cmdDNSUpstream
 //
-// $resolver is the address of the host's name server, $table the name of the installation's nftables table. The condition [cmd:NAME] tells whether the machine has a command.
+// $resolver is the address of the host's name server, $table the name of the installation's nftables table. The
+// conditions [cmd:NAME] and [sctp] tell whether the machine has a command, and its kernel SCTP.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -114,6 +115,9 @@ func host(ts *testscript.TestScript) *testhost.Host {
 }
 
 func condition(cond string) (bool, error) {
+	if cond == "sctp" {
+		return haveSCTP(), nil
+	}
 	name, ok := strings.CutPrefix(cond, "cmd:")
 	if !ok {
 		return false, fmt.Errorf("unknown condition %q", cond)

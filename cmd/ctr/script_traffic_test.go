@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -29,7 +30,7 @@ func inside(ts *testscript.TestScript, path string, f func() error) error {
 	return ns.Do(f)
 }
 
-// cmdServe answers on a TCP and a UDP port of a namespace, on all addresses, with a word and the client's address, until the
+// cmdServe answers on a TCP and a UDP port of a namespace, and an SCTP port where the kernel has them, on all addresses, with a word and the client's address, until the
 // script ends.
 func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
@@ -49,7 +50,18 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		ts.Defer(func() { u.Close() })
 		go serveUDP(u, word)
-		return nil
+		if !haveSCTP() {
+			return nil
+		}
+		port, err := strconv.ParseUint(args[1], 10, 16)
+		if err != nil {
+			return err
+		}
+		stop, err := serveSCTP(uint16(port), word)
+		if err == nil {
+			ts.Defer(stop)
+		}
+		return err
 	}))
 }
 
@@ -84,7 +96,7 @@ func serveUDP(u net.PacketConn, word string) {
 // cmdAsk asks a server from a namespace, and prints its answer. "! ask" wants no answer.
 func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 3 {
-		ts.Fatalf("usage: [!] ask host|NETNS tcp|udp ADDRESS:PORT")
+		ts.Fatalf("usage: [!] ask host|NETNS tcp|udp|sctp ADDRESS:PORT")
 	}
 	patience := answered
 	if neg {
@@ -105,6 +117,9 @@ func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func ask(network, address string, patience time.Duration) ([]byte, error) {
+	if network == "sctp" {
+		return askSCTP(address, patience)
+	}
 	c, err := net.DialTimeout(network, address, patience)
 	if err != nil {
 		return nil, err
