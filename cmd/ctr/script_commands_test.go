@@ -14,8 +14,14 @@ import (
 	"ctr/internal/testhost"
 )
 
-// patience is how long a script waits for what must come: far longer than it takes, on a busy machine.
-const patience = 30 * time.Second
+// patience is how long a script waits for what must come: far longer than it takes, on a busy machine. One that imitates its
+// processor says how much longer (CTR_TEST_PATIENCE).
+var patience = func() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("CTR_TEST_PATIENCE")); err == nil {
+		return d
+	}
+	return 30 * time.Second
+}()
 
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"ask":         cmdAsk,

@@ -6,7 +6,7 @@ import (
 )
 
 // rows are all comparisons, in the order of the table. The ratios to docker count only where it runs.
-var rows = []row{startRow, scaleRow, parallelRow, execRow, memoryRow, dnsRow, dnsLatencyRow, throughputRow, logRow, versionRow, sizeRow}
+var rows = []row{startRow, scaleRow, parallelRow, execRow, memoryRow, dnsRow, dnsLatencyRow, throughputRow, packetsRow, connectionsRow, proxyRow, proxyCostRow, logRow, versionRow, sizeRow}
 
 var startRow = row{
 	name: "start", unit: "ms",

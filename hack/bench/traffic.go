@@ -10,43 +10,127 @@ import (
 	"time"
 )
 
-const flowTime = 3 // seconds of iperf3
+const flowTime = 2 // seconds of iperf3
 
-// throughputRow sends through what the kernel was told, and through the proxy.
-var throughputRow = row{
-	name: "throughput", unit: "Gbit/s", more: true, rounds: 5,
-	title: "one TCP stream of iperf3, against a bare veth pair on a bridge with the same MTU",
-	prepare: func(b *bench) ([]contestant, error) {
-		if err := makeBare(); err != nil {
-			return nil, err
-		}
-		if _, err := command(b.env, b.ctr, "run", "-d", "--name", "flow-from", "--network", network, "busybox", "sleep", "10000"); err != nil {
-			return nil, err
-		}
-		if _, err := command(b.env, b.ctr, "run", "-d", "--name", "flow-to", "--network", network, "-p", "5201:5201", "busybox", "sleep", "10000"); err != nil {
-			return nil, err
-		}
-		address, err := command(b.env, b.ctr, "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "flow-to")
+// throughputRow sends large segments, packetsRow small datagrams: the one tells what a byte costs, the other what a packet does.
+var (
+	throughputRow = row{
+		name: "throughput", unit: "Gbit/s", more: true, rounds: 5,
+		title:   "one TCP stream of iperf3, against a bare veth pair on a bridge of the same host with the same MTU",
+		prepare: func(b *bench) ([]contestant, error) { return prepareTraffic(b, tcpFlow, 0.95) },
+		clean:   cleanTraffic,
+	}
+	packetsRow = row{
+		name: "packets", unit: "packets/s", more: true, rounds: 5,
+		title:   "UDP datagrams of 64 bytes that arrive, sent by iperf3 as fast as it goes, against the same bare pair",
+		prepare: func(b *bench) ([]contestant, error) { return prepareTraffic(b, udpFlow, 0.95) },
+		clean:   cleanTraffic,
+	}
+	connectionsRow = row{
+		name: "connections", unit: "connections/s", more: true, rounds: 5,
+		title:   "TCP connections, one after the other, that each bring a byte, against the same bare pair",
+		prepare: func(b *bench) ([]contestant, error) { return prepareTraffic(b, connections, 0) },
+		clean:   cleanTraffic,
+	}
+)
+
+// The host's ports that lead to flowPort of the one that traffic goes to.
+const (
+	flowPort     = "5201"
+	dockerPort   = "5211"
+	trafficTo    = "flow-to"
+	trafficFrom  = "flow-from"
+	outsideToIn  = "10.204.0.1"
+	bareTo       = "10.204.0.2"
+	inspectFlow  = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+	inspectState = "{{.State.Pid}}"
+)
+
+// place is a network namespace: the path of its file, empty for the host's.
+type place string
+
+// enter returns the command that runs another one there.
+func (p place) enter(argv ...string) []string {
+	if p == "" {
+		return argv
+	}
+	return append([]string{"nsenter", "--net=" + string(p)}, argv...)
+}
+
+// way is how traffic goes: from a place to a port of an address, which leads to the other place.
+type way struct {
+	from, to      place
+	address, port string
+}
+
+// prepareTraffic makes the ways. Those of ctr have the target: its part of what the bare pair does.
+func prepareTraffic(b *bench, measure func(way) (float64, error), target float64) ([]contestant, error) {
+	if err := makeBare(); err != nil {
+		return nil, err
+	}
+	outside, bare := place("/run/netns/bench-a"), place("/run/netns/bench-b")
+	in := func(w way) func() (float64, error) { return func() (float64, error) { return measure(w) } }
+	all := []contestant{{name: "bare pair", measure: in(way{outside, bare, bareTo, flowPort})}}
+	add := func(name string, env []string, engine, image, port string, target float64) error {
+		from, to, address, err := startTraffic(env, engine, image, port)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return []contestant{
-			{name: "bare pair", measure: func() (float64, error) { return flow("bench-b", "bench-a", "10.204.0.2") }},
-			{name: "container to container", target: 0.95, measure: func() (float64, error) { return flow("flow-to", "flow-from", address) }},
-			{name: "outside to published port", target: 0.95, measure: func() (float64, error) { return flow("flow-to", "bench-a", "10.204.0.1") }},
-			{name: "host to published port on 127.0.0.1", measure: func() (float64, error) { return flow("flow-to", "", "127.0.0.1") }},
-		}, nil
-	},
-	clean: func(b *bench) error {
-		_, err := command(b.env, b.ctr, "rm", "-f", "flow-from", "flow-to")
-		return errors.Join(err, ip("link delete bench-br", "netns delete bench-a", "netns delete bench-b"))
-	},
+		all = append(all,
+			contestant{name: name + " container to container", target: target, measure: in(way{from, to, address, flowPort})},
+			contestant{name: name + " outside to published port", target: target, measure: in(way{outside, to, outsideToIn, port})})
+		return nil
+	}
+	if err := add("ctr", b.env, b.ctr, "busybox", flowPort, target); err != nil {
+		return nil, err
+	}
+	for _, p := range b.peers {
+		if p.name == "docker" {
+			if err := add(p.name, p.env, p.name, image, dockerPort, 0); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
+}
+
+// startTraffic starts the two containers of an engine. The second one publishes flowPort as a port of the host.
+func startTraffic(env []string, engine, image, port string) (from, to place, address string, err error) {
+	run := func(name string, publish ...string) (place, error) {
+		argv := append([]string{"run", "-d", "--name", name, "--network", network}, publish...)
+		if _, err := command(env, engine, append(argv, image, "sleep", "10000")...); err != nil {
+			return "", err
+		}
+		pid, err := command(env, engine, "inspect", "--format", inspectState, name)
+		return place("/proc/" + pid + "/ns/net"), err
+	}
+	if from, err = run(trafficFrom); err != nil {
+		return
+	}
+	if to, err = run(trafficTo, "-p", port+":"+flowPort, "-p", port+":"+flowPort+"/udp"); err != nil {
+		return
+	}
+	address, err = command(env, engine, "inspect", "--format", inspectFlow, trafficTo)
+	// The monitor becomes the small program that keeps a container.
+	time.Sleep(settleTime)
+	return
+}
+
+func cleanTraffic(b *bench) error {
+	_, err := command(b.env, b.ctr, "rm", "-f", trafficFrom, trafficTo)
+	for _, p := range b.peers {
+		if p.name == "docker" {
+			_, more := command(p.env, p.name, "rm", "-f", trafficFrom, trafficTo)
+			err = errors.Join(err, more)
+		}
+	}
+	return errors.Join(err, ip("link delete bench-br", "netns delete bench-a", "netns delete bench-b"))
 }
 
 // makeBare makes a bridge with two namespaces, bench-a and bench-b. The host has an address on it, and so the one outside of
 // ctr's networks can reach published ports.
 func makeBare() error {
-	commands := []string{"link add bench-br type bridge", "link set bench-br up", "address add 10.204.0.1/24 dev bench-br"}
+	commands := []string{"link add bench-br type bridge", "link set bench-br up", "address add " + outsideToIn + "/24 dev bench-br"}
 	for i, name := range []string{"bench-a", "bench-b"} {
 		commands = append(commands, "netns add "+name, "link add veth-"+name+" type veth peer name eth0 netns "+name,
 			"link set veth-"+name+" master bench-br up", "-n "+name+" link set lo up", "-n "+name+" link set eth0 up",
@@ -64,46 +148,66 @@ func ip(commands ...string) error {
 	return nil
 }
 
-// flow sends from one namespace, empty for the host's, to a server in another.
-func flow(to, from, address string) (float64, error) {
-	stop, err := start("ip", "netns", "exec", to, "iperf3", "--server", "--one-off", "--logfile", os.DevNull)
-	if err != nil {
+// tcpFlow returns Gbit/s that arrive, udpFlow packets/s.
+func tcpFlow(w way) (float64, error) {
+	r, err := flow(w)
+	return r.End.Received.Rate / 1e9, err
+}
+
+func udpFlow(w way) (float64, error) {
+	r, err := flow(w, "--udp", "--length", "64", "--bitrate", "0")
+	if err != nil || r.End.Sum.Seconds == 0 {
 		return 0, err
 	}
-	defer stop()
-	argv := []string{"iperf3", "--client", address, "--time", strconv.Itoa(flowTime), "--json"}
-	if from != "" {
-		argv = append([]string{"ip", "netns", "exec", from}, argv...)
+	return (r.End.Sum.Packets - r.End.Sum.Lost) / r.End.Sum.Seconds, nil
+}
+
+// flowReport is what iperf3 says.
+type flowReport struct {
+	Error string `json:"error"`
+	End   struct {
+		Received struct {
+			Rate  float64 `json:"bits_per_second"`
+			Bytes float64 `json:"bytes"`
+		} `json:"sum_received"`
+		Sum struct { // of UDP
+			Packets float64 `json:"packets"`
+			Lost    float64 `json:"lost_packets"`
+			Seconds float64 `json:"seconds"`
+		} `json:"sum"`
+	} `json:"end"`
+}
+
+// flow sends along a way.
+func flow(w way, more ...string) (flowReport, error) {
+	server := w.to.enter("iperf3", "--server", "--one-off", "--logfile", os.DevNull)
+	stop, err := start(server[0], server[1:]...)
+	if err != nil {
+		return flowReport{}, err
 	}
-	var rate float64
+	defer stop()
+	argv := append([]string{"iperf3", "--client", w.address, "--port", w.port, "--time", strconv.Itoa(flowTime), "--json"}, more...)
+	var r flowReport
 	for range 100 { // until the server listens
-		if rate, err = send(argv); err == nil {
+		if r, err = send(w.from.enter(argv...)); err == nil {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return rate, err
+	return r, err
 }
 
-// send runs iperf3 as a client, and returns the rate at which the server received. Asked for JSON, it tells failures in it.
-func send(argv []string) (float64, error) {
+// send runs iperf3 as a client. Asked for JSON, it tells failures in it.
+func send(argv []string) (r flowReport, err error) {
 	out, err := command(nil, argv[0], argv[1:]...)
 	if err != nil {
-		return 0, err
+		return r, err
 	}
-	var report struct {
-		Error string `json:"error"`
-		End   struct {
-			Received struct {
-				Rate float64 `json:"bits_per_second"`
-			} `json:"sum_received"`
-		} `json:"end"`
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		return r, fmt.Errorf("iperf3: %w", err)
 	}
-	if err := json.Unmarshal([]byte(out), &report); err != nil {
-		return 0, fmt.Errorf("iperf3: %w", err)
+	if r.Error != "" {
+		return r, fmt.Errorf("iperf3: %s", r.Error)
 	}
-	if report.Error != "" {
-		return 0, fmt.Errorf("iperf3: %s", report.Error)
-	}
-	return report.End.Received.Rate / 1e9, nil
+	return r, nil
 }
