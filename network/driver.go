@@ -33,9 +33,9 @@ func driverOf(name string) (driver, error) {
 	case "bridge":
 		return bridge{}, nil
 	case "macvlan":
-		return macvlan{}, nil
+		return macvlanDriver, nil
 	case "ipvlan":
-		return ipvlan{}, nil
+		return ipvlanDriver, nil
 	case "host", "null":
 		return nothing{}, nil
 	case "overlay":

@@ -1,8 +1,6 @@
 package network
 
 import (
-	"fmt"
-
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -11,31 +9,17 @@ import (
 )
 
 // ipvlan is the driver of networks whose endpoints share the MAC of a link of the host.
-type ipvlan struct{}
+type ipvlan struct{ below }
 
 var _ driver = ipvlan{}
 
-// ipvlanModes are the modes that -o ipvlan_mode knows.
+var ipvlanDriver = ipvlan{below{OptIPvlanMode, []string{"l2", "l3", "l3s"}}}
+
 var ipvlanModes = map[string]netlink.IPVlanMode{
 	"":    netlink.IPVLAN_MODE_L2,
 	"l2":  netlink.IPVLAN_MODE_L2,
 	"l3":  netlink.IPVLAN_MODE_L3,
 	"l3s": netlink.IPVLAN_MODE_L3S,
-}
-
-func (ipvlan) check(c *rtnl.Conn, s *Spec) error {
-	o, err := s.options()
-	if err != nil {
-		return err
-	}
-	if _, ok := ipvlanModes[o.mode]; !ok {
-		return fmt.Errorf("%w %s=%q: want l2, l3 or l3s", ErrInvalid, OptIPvlanMode, o.mode)
-	}
-	return checkParent(c, s, o.parent)
-}
-
-func (ipvlan) ensure(c *rtnl.Conn, s Spec, tag string) (device, error) {
-	return ensureParent(c, s, tag)
 }
 
 func (ipvlan) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Handle, mark string) (int, error) {
@@ -49,5 +33,3 @@ func (ipvlan) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Hand
 	err = untilBuried(buryLink, add, unix.EBUSY)
 	return childIndex(err, s, "CONFIG_IPVLAN", e, ns, mark)
 }
-
-func (ipvlan) remove(c *rtnl.Conn, s Spec, tag string) error { return removeParent(c, s, tag) }

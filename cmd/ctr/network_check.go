@@ -2,36 +2,28 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"ctr/network"
-	"ctr/runtime/lifecycle"
 )
 
 func (a *app) networkCheckCommand() *cli.Command {
-	return &cli.Command{
-		Name: "check", Usage: "Tell what differs from what should be: bridges, addresses, rules, names. Exit code 1 if anything does",
-		Description: "ctr network check\nctr network check --format json",
-		Flags:       []cli.Flag{findingsFormat()},
-		Action: func(c *cli.Context) error {
-			if err := a.needArgs(c, 0, 0); err != nil {
-				return err
-			}
-			in, err := a.open()
-			if err != nil {
-				return err
-			}
-			return runNetworkCheck(c.Context, in, c.String("format"), a.ui)
-		},
-	}
+	return a.findingsCommand("check", "Tell what differs from what should be: bridges, addresses, rules, names. Exit code 1 if anything does",
+		"ctr network check\nctr network check --format json", (*network.Networks).Check)
 }
 
 func (a *app) networkRepairCommand() *cli.Command {
+	return a.findingsCommand("repair", "Put back what is missing of networks and published ports; running containers do not notice. Exit code 1 if something is left",
+		"ctr network repair", (*network.Networks).Repair)
+}
+
+// findingsCommand is a command that prints the differences which look returns.
+func (a *app) findingsCommand(name, usage, examples string, look func(*network.Networks, context.Context) ([]network.Finding, error)) *cli.Command {
 	return &cli.Command{
-		Name: "repair", Usage: "Put back what is missing of networks and published ports; running containers do not notice. Exit code 1 if something is left",
-		Description: "ctr network repair",
-		Flags:       []cli.Flag{findingsFormat()},
+		Name: name, Usage: usage, Description: examples,
+		Flags: []cli.Flag{textFlag("format", `Format output of each difference ("json", or a Go template)`, "f")},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 0, 0); err != nil {
 				return err
@@ -40,40 +32,16 @@ func (a *app) networkRepairCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return runNetworkRepair(c.Context, in, c.String("format"), a.ui)
+			found, err := look(in.Networks, c.Context)
+			if err != nil {
+				return err
+			}
+			return printFindings(a.ui, c.String("format"), found)
 		},
 	}
 }
 
-func findingsFormat() cli.Flag {
-	return textFlag("format", `Format output of each difference ("json", or a Go template)`, "f")
-}
-
-// runNetworkCheck prints what differs.
-func runNetworkCheck(ctx context.Context, in *lifecycle.Installation, text string, ui *ui) error {
-	found, err := in.Networks.Check(ctx)
-	if err != nil {
-		return err
-	}
-	for _, f := range found {
-		if f.Cure {
-			defer ui.notice("hint: 'ctr network repair' puts this in order")
-			break
-		}
-	}
-	return printFindings(ui, text, found)
-}
-
-// runNetworkRepair repairs, and prints what it could not.
-func runNetworkRepair(ctx context.Context, in *lifecycle.Installation, text string, ui *ui) error {
-	left, err := in.Networks.Repair(ctx)
-	if err != nil {
-		return err
-	}
-	return printFindings(ui, text, left)
-}
-
-// printFindings prints differences, one a line. The exit code tells whether there were any.
+// printFindings prints differences, one a line, and whether anything can be done. The exit code tells whether there were any.
 func printFindings(ui *ui, text string, found []network.Finding) error {
 	if len(found) == 0 {
 		return nil
@@ -85,6 +53,9 @@ func printFindings(ui *ui, text string, found []network.Finding) error {
 		if err := printFormatted(ui, text, f); err != nil {
 			return err
 		}
+	}
+	if slices.ContainsFunc(found, func(f network.Finding) bool { return f.Cure }) {
+		ui.notice("hint: 'ctr network repair' puts this in order")
 	}
 	return ended(codeFailed)
 }
