@@ -250,6 +250,7 @@ func TestOverload(t *testing.T) {
 		startServer(t, here{}, "127.0.1.2:53", says("192.0.2.2"))
 		s := serve(t, Config{Networks: newZones(t), ResolvConf: resolvConfOf(t, "127.0.1.1", "127.0.1.2")})
 		conn := dialUDP(t, s.ns, s.udp)
+		roomy(t, conn)
 		conn.SetDeadline(time.Now().Add(upstreamTimeout)) // all of it while the server is being waited for
 		own := ask("db", mdns.TypeA)
 		own.Id = 0xffff

@@ -3,6 +3,7 @@ package dns
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	mdns "github.com/miekg/dns"
+	"golang.org/x/sys/unix"
 )
 
 // here runs functions in the namespace of the test itself.
@@ -49,6 +51,7 @@ func startServer(tb testing.TB, ns dialer, addr string, h handler) *fakeServer {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	roomy(tb, udp)
 	var running sync.WaitGroup
 	ctx, cancel := context.WithCancel(context.Background())
 	running.Go(func() { f.serveUDP(udp, h) })
@@ -72,6 +75,22 @@ func startServer(tb testing.TB, ns dialer, addr string, h handler) *fakeServer {
 		running.Wait()
 	})
 	return f
+}
+
+// roomy has a socket hold a thousand datagrams: those that come while a busy machine runs something else are not lost.
+func roomy(tb testing.TB, c *net.UDPConn) {
+	tb.Helper()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var failure error
+	err = raw.Control(func(fd uintptr) {
+		failure = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
+	})
+	if err := errors.Join(err, failure); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 func (f *fakeServer) serveUDP(udp *net.UDPConn, h handler) {
