@@ -23,9 +23,64 @@ var (
 
 const initLink, initLinkTarget = "etc/mtab", "/proc/mounts"
 
-// PrepareInitLayer makes real folders and files in the upper folder of a container for everything that the engine mounts
-// on, and /etc/mtab as a link to /proc/mounts, whatever the image or the container itself put there: a symbolic link in
-// such a place would lead a mount astray. Nothing outside of upper is touched, and what is right already stays.
+// initVersion is part of the name of a shared init layer, and changes with what is in it.
+const initVersion = "init1"
+
+// Stack returns the folders that a container's overlay has below its upper one, the base first: those of the layers, and on top
+// an init layer, which is made if it is missing. Containers share it, for it is the same but for the attributes of /etc: a
+// container has no inode of its own for what is only mounted on.
+func (l *Layers) Stack(chainIDs []string) ([]string, error) {
+	dirs := make([]string, len(chainIDs), len(chainIDs)+1)
+	for i, id := range chainIDs {
+		dirs[i] = l.Path(id)
+	}
+	etc := unix.Stat_t{Mode: 0o755}
+	if st, ok := topmost("etc", dirs); ok {
+		etc = st
+	}
+	path := filepath.Join(l.dir, fmt.Sprintf("%s-%d-%d-%o", initVersion, etc.Uid, etc.Gid, etc.Mode&0o7777))
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := l.makeInitLayer(path, dirs); err != nil {
+			return nil, err
+		}
+	} else if err != nil {
+		return nil, fmt.Errorf("prepare init layer: %w", err)
+	}
+	return append(dirs, path), nil
+}
+
+// makeInitLayer makes a shared init layer, unless somebody else is faster.
+func (l *Layers) makeInitLayer(path string, dirs []string) (err error) {
+	tmp, err := os.MkdirTemp(l.dir, tmpPrefix)
+	if err != nil {
+		return fmt.Errorf("prepare init layer: %w", diskFull(l.dir, err))
+	}
+	defer os.RemoveAll(tmp)
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return fmt.Errorf("prepare init layer: %w", err)
+	}
+	if err := PrepareInitLayer(tmp, dirs...); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.ENOTEMPTY) {
+		return fmt.Errorf("prepare init layer: %w", err)
+	}
+	return nil
+}
+
+// topmost returns what the topmost of the layers that has a name shows there, if that is a folder.
+func topmost(name string, dirs []string) (st unix.Stat_t, ok bool) {
+	for _, dir := range slices.Backward(dirs) {
+		if unix.Lstat(path.Join(dir, name), &st) == nil { // one component below a folder of ours
+			return st, st.Mode&unix.S_IFMT == unix.S_IFDIR
+		}
+	}
+	return st, false
+}
+
+// PrepareInitLayer makes real folders and files in a folder for everything that the engine mounts
+// on, and /etc/mtab as a link to /proc/mounts, whatever is there: a symbolic link in
+// such a place would lead a mount astray. Nothing outside of the folder is touched, and what is right already stays.
 //
 // The layers of the image, the base first, may be given so that a new /etc has the owner and the mode that the image's has.
 func PrepareInitLayer(upper string, lower ...string) error {
@@ -54,8 +109,8 @@ func PrepareInitLayer(upper string, lower ...string) error {
 	return nil
 }
 
-// ShiftOwners gives a new upper folder, in which nobody but PrepareInitLayer has made anything, the owners that a container with
-// IDs of its own has for them. (What the layers hold is not touched: see Overlay.)
+// ShiftOwners gives a new upper folder, in which nobody has made anything but perhaps PrepareInitLayer, the owners that a
+// container with IDs of its own has for it. (What the layers hold is not touched: see Overlay.)
 func ShiftOwners(upper string, ids idmap.Map) error {
 	return filepath.WalkDir(upper, func(name string, _ fs.DirEntry, err error) error {
 		var st unix.Stat_t
@@ -157,24 +212,17 @@ func modeOf(dir int, base string) (uint32, error) {
 // copyAttributes gives a folder of the upper one the owner and the mode that the topmost layer has for it: the upper
 // folder's are what is seen.
 func copyAttributes(r *inroot.Root, name string, lower []string) error {
-	for _, layer := range slices.Backward(lower) {
-		var st unix.Stat_t
-		err := unix.Lstat(path.Join(layer, name), &st) // one component below a folder of ours
-		if err != nil {
-			continue
-		}
-		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-			return nil
-		}
-		d, err := r.Open(name, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-		if err != nil {
-			return err
-		}
-		defer d.Close()
-		if err := d.Chown(int(st.Uid), int(st.Gid)); err != nil {
-			return err
-		}
-		return os.NewSyscallError("fchmod", unix.Fchmod(int(d.Fd()), st.Mode&0o7777))
+	st, ok := topmost(name, lower)
+	if !ok {
+		return nil
 	}
-	return nil
+	d, err := r.Open(name, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Chown(int(st.Uid), int(st.Gid)); err != nil {
+		return err
+	}
+	return os.NewSyscallError("fchmod", unix.Fchmod(int(d.Fd()), st.Mode&0o7777))
 }

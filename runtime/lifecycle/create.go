@@ -81,12 +81,8 @@ func (in *Installation) fill(c *container.Container) error {
 			return fmt.Errorf("make writable layer: %w", err)
 		}
 	}
-	lower := make([]string, len(c.Rootfs.Layers))
-	for i, id := range c.Rootfs.Layers {
-		lower[i] = in.Layers.Path(id)
-	}
-	if err := rootfs.PrepareInitLayer(c.UpperDir(), lower...); err != nil || c.IDs.IsZero() {
-		return err
+	if c.IDs.IsZero() {
+		return nil
 	}
 	return rootfs.ShiftOwners(c.UpperDir(), c.IDs)
 }

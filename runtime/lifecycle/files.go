@@ -82,8 +82,10 @@ func (in *Installation) withBareFiles(ctx context.Context, c *container.Containe
 			return err
 		}
 		defer user.Close()
-		o := in.overlay(c, target)
-		o.UserNS = user
+		o, err := in.overlay(c, target, user)
+		if err != nil {
+			return err
+		}
 		return use(o.Open())
 	})
 }
@@ -136,10 +138,11 @@ func (in *Installation) mountPoint(c *container.Container) (string, error) {
 }
 
 // overlay is the root file system of a container, without volumes.
-func (in *Installation) overlay(c *container.Container, target string) rootfs.Overlay {
+func (in *Installation) overlay(c *container.Container, target string, user *os.File) (rootfs.Overlay, error) {
+	lower, err := in.Layers.Stack(c.Rootfs.Layers)
 	return rootfs.Overlay{
-		Lower: in.lower(c), Upper: c.UpperDir(), Work: c.WorkDirPath(), Target: target, ReadOnly: c.Rootfs.ReadOnly,
-	}
+		Lower: lower, Upper: c.UpperDir(), Work: c.WorkDirPath(), Target: target, ReadOnly: c.Rootfs.ReadOnly, UserNS: user,
+	}, err
 }
 
 // lower are the folders of a container's layers, the base first.
@@ -161,9 +164,10 @@ func (in *Installation) mountFiles(ctx context.Context, c *container.Container, 
 	if c.Rootfs.Dir != "" {
 		err = bindAt(unix.AT_FDCWD, c.Rootfs.Dir, target, c.Rootfs.ReadOnly, user)
 	} else {
-		o := in.overlay(c, target)
-		o.UserNS = user
-		err = o.Mount()
+		var o rootfs.Overlay
+		if o, err = in.overlay(c, target, user); err == nil {
+			err = o.Mount()
+		}
 	}
 	if err != nil {
 		return nil, err

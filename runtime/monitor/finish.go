@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"time"
@@ -14,14 +15,14 @@ import (
 // noProcess is the init of a container that has none.
 var noProcess proc.ID
 
-// end takes a run down whose init has ended: first every other process, then the record of how it ended, then what only this
-// run used. It goes on past errors and leaves them in the monitor's log; what it could not remove the next command sweeps.
+// end takes a run down whose init has ended: every other process, the record of how it ended, and what only this run used, the
+// cgroups beside the rest. It goes on past errors and leaves them in the monitor's log; what it could not remove the next command sweeps.
 func (m *monitor) end(r *run, code int, again decision) {
 	state, id := m.in.Containers.RunRoot(), m.c.ID
 	oom, err := engine.OOMKilled(state, id)
 	m.note("ask for OOM kills", err)
-	m.note("end processes", engine.Destroy(state, id))
-	m.note("remove cgroups", m.releaseCgroup())
+	destroyed := make(chan error, 1)
+	go func() { destroyed <- errors.Join(engine.Destroy(state, id), m.releaseCgroup()) }()
 	if m.record.Init, m.record.Restarting = noProcess, again.restart; again.restart {
 		m.note("record restart", m.c.WriteMonitor(m.record)) // first, or it would seem to have ended for good
 	}
@@ -34,6 +35,7 @@ func (m *monitor) end(r *run, code int, again decision) {
 	}
 	m.in.Notify(m.c, "die", "exitCode", strconv.Itoa(code), "execDuration", strconv.Itoa(int(time.Since(r.began).Seconds())))
 	m.note("drain output", r.program.End())
+	m.note("end processes", <-destroyed)
 	r.joins.close()
 	held := m.keeper.Held()
 	m.record.Lingering = held && !again.restart

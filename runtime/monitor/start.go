@@ -331,9 +331,9 @@ func (m *monitor) mountRootfs(user *os.File) (string, error) {
 	if c.Rootfs.Dir != "" {
 		return c.Rootfs.Dir, nil
 	}
-	lower := make([]string, len(c.Rootfs.Layers))
-	for i, id := range c.Rootfs.Layers {
-		lower[i] = m.in.Layers.Path(id)
+	lower, err := m.in.Layers.Stack(c.Rootfs.Layers)
+	if err != nil {
+		return "", err
 	}
 	target := filepath.Join(c.RunDir, "rootfs")
 	if err := os.MkdirAll(target, 0o700); err != nil {
