@@ -68,29 +68,39 @@ func runLoad(ctx context.Context, in *lifecycle.Installation, file string, ui *u
 }
 
 func (a *app) saveCommand() *cli.Command {
-	return &cli.Command{
+	return a.archiveCommand(&cli.Command{
 		Name: "save", Usage: "Save one or more images to a tar archive (streamed to STDOUT by default)", ArgsUsage: "IMAGE [IMAGE...]",
 		Description: "ctr save -o images.tar busybox toolbox",
-		Flags:       []cli.Flag{textFlag("output", "Write to a file, instead of STDOUT", "o")},
-		Action: func(c *cli.Context) error {
-			if err := a.needArgs(c, 1, -1); err != nil {
-				return err
-			}
-			if c.String("output") == "" && a.ui.stdoutIsTerminal() {
-				return errors.New("cowardly refusing to save to a terminal. Use the -o flag or redirect")
-			}
-			in, err := a.open()
-			if err != nil {
-				return err
-			}
-			return runSave(c.Context, in, c.Args().Slice(), c.String("output"), a.ui)
-		},
-	}
+	}, -1, func(ctx context.Context, in *lifecycle.Installation, names []string) (func(io.Writer) error, error) {
+		return func(w io.Writer) error { return in.Images.Save(ctx, w, names) }, nil
+	})
 }
 
-// runSave writes images. A file is there whole or not at all.
-func runSave(ctx context.Context, in *lifecycle.Installation, names []string, file string, ui *ui) error {
-	return toFile(file, ui, func(w io.Writer) error { return in.Images.Save(ctx, w, names) })
+// archiver finds what is named, and returns what writes it.
+type archiver func(context.Context, *lifecycle.Installation, []string) (func(io.Writer) error, error)
+
+// archiveCommand makes a command whose result is an archive, on standard output or in a file, of at most so many things.
+func (a *app) archiveCommand(command *cli.Command, most int, find archiver) *cli.Command {
+	command.Flags = []cli.Flag{textFlag("output", "Write to a file, instead of STDOUT", "o")}
+	command.Action = func(c *cli.Context) error {
+		if err := a.needArgs(c, 1, most); err != nil {
+			return err
+		}
+		file := c.String("output")
+		if file == "" && a.ui.stdoutIsTerminal() {
+			return errors.New("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+		}
+		in, err := a.open()
+		if err != nil {
+			return err
+		}
+		write, err := find(c.Context, in, c.Args().Slice())
+		if err != nil {
+			return err
+		}
+		return toFile(file, a.ui, write)
+	}
+	return command
 }
 
 // toFile has a result written to standard output, or to a file, which is there whole or not at all.

@@ -84,34 +84,17 @@ func runDiff(ctx context.Context, in *lifecycle.Installation, name string, ui *u
 }
 
 func (a *app) exportCommand() *cli.Command {
-	return &cli.Command{
+	return a.archiveCommand(&cli.Command{
 		Name: "export", Usage: "Export a container's filesystem as a tar archive", ArgsUsage: "CONTAINER",
 		Description: "ctr export web > web.tar\nctr export -o web.tar web",
-		Flags:       []cli.Flag{textFlag("output", "Write to a file, instead of STDOUT", "o")},
-		Action: func(c *cli.Context) error {
-			if err := a.needArgs(c, 1, 1); err != nil {
-				return err
-			}
-			if c.String("output") == "" && a.ui.stdoutIsTerminal() {
-				return errors.New("cowardly refusing to save to a terminal. Use the -o flag or redirect")
-			}
-			in, err := a.open()
-			if err != nil {
-				return err
-			}
-			return runExport(c.Context, in, c.Args().First(), c.String("output"), a.ui)
-		},
-	}
-}
-
-// runExport writes a container's files. A file is there whole or not at all.
-func runExport(ctx context.Context, in *lifecycle.Installation, name, file string, ui *ui) error {
-	c, err := in.Find(name)
-	if err != nil {
-		return err
-	}
-	return toFile(file, ui, func(w io.Writer) error {
-		b := bufio.NewWriterSize(w, 256<<10)
-		return errors.Join(in.Export(ctx, c, b), b.Flush())
+	}, 1, func(ctx context.Context, in *lifecycle.Installation, names []string) (func(io.Writer) error, error) {
+		c, err := in.Find(names[0])
+		if err != nil {
+			return nil, err
+		}
+		return func(w io.Writer) error {
+			b := bufio.NewWriterSize(w, 256<<10)
+			return errors.Join(in.Export(ctx, c, b), b.Flush())
+		}, nil
 	})
 }

@@ -119,35 +119,15 @@ func runNetworkLs(_ context.Context, in *lifecycle.Installation, filters []strin
 }
 
 func (a *app) networkRmCommand() *cli.Command {
-	return &cli.Command{
-		Name: "rm", Aliases: []string{"remove"}, Usage: "Remove one or more networks", ArgsUsage: "NETWORK [NETWORK...]",
-		Description: "ctr network rm mynet",
-		Flags:       []cli.Flag{boolFlag("force", "Do not error if the network does not exist", "f")},
-		Action: func(c *cli.Context) error {
-			if err := a.needArgs(c, 1, -1); err != nil {
-				return err
-			}
-			in, err := a.open()
-			if err != nil {
-				return err
-			}
-			return runNetworkRm(c.Context, in, c.Args().Slice(), c.Bool("force"), a.ui)
-		},
-	}
+	return a.removeCommand("network", network.ErrNotFound, runNetworkRm)
 }
 
-// runNetworkRm removes networks. With force, one that is not there is as good as removed.
-func runNetworkRm(ctx context.Context, in *lifecycle.Installation, names []string, force bool, ui *ui) error {
-	defer sweep(in, ui)
-	return each(ui, names, func(name string) error {
-		n, found := in.Networks.Find(name)
-		err := in.Networks.Remove(ctx, name) // a damaged one too, which cannot be found
-		if err == nil && found == nil {
-			in.NotifyOf(events.Network, "destroy", n.ID, "name", n.Name, "type", n.Driver)
-		}
-		if force && errors.Is(err, network.ErrNotFound) {
-			return nil
-		}
-		return err
-	})
+// runNetworkRm removes a network.
+func runNetworkRm(ctx context.Context, in *lifecycle.Installation, name string) error {
+	n, found := in.Networks.Find(name)
+	err := in.Networks.Remove(ctx, name) // a damaged one too, which cannot be found
+	if err == nil && found == nil {
+		in.NotifyOf(events.Network, "destroy", n.ID, "name", n.Name, "type", n.Driver)
+	}
+	return err
 }

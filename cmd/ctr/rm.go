@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -128,4 +129,31 @@ func runWait(ctx context.Context, in *lifecycle.Installation, names []string, ui
 		ui.printf("%d\n", code)
 	}
 	return errors.Join(errs...)
+}
+
+// removeCommand is `network rm` or `volume rm`. With --force, one that is not there is as good as removed.
+func (a *app) removeCommand(kind string, missing error, remove func(context.Context, *lifecycle.Installation, string) error) *cli.Command {
+	name := strings.ToUpper(kind)
+	return &cli.Command{
+		Name: "rm", Aliases: []string{"remove"}, Usage: "Remove one or more " + kind + "s", ArgsUsage: name + " [" + name + "...]",
+		Description: "ctr " + kind + " rm NAME",
+		Flags:       []cli.Flag{boolFlag("force", "Do not error if the "+kind+" does not exist", "f")},
+		Action: func(c *cli.Context) error {
+			if err := a.needArgs(c, 1, -1); err != nil {
+				return err
+			}
+			in, err := a.open()
+			if err != nil {
+				return err
+			}
+			defer sweep(in, a.ui)
+			return each(a.ui, c.Args().Slice(), func(name string) error {
+				err := remove(c.Context, in, name)
+				if c.Bool("force") && errors.Is(err, missing) {
+					return nil
+				}
+				return err
+			})
+		},
+	}
 }

@@ -123,27 +123,9 @@ func volumeFilters(in *lifecycle.Installation, texts []string) (func(*volume.Vol
 }
 
 func (a *app) volumeRmCommand() *cli.Command {
-	return &cli.Command{
-		Name: "rm", Aliases: []string{"remove"}, Usage: "Remove one or more volumes", ArgsUsage: "VOLUME [VOLUME...]",
-		Description: "ctr volume rm data",
-		Flags:       []cli.Flag{boolFlag("force", "Force the removal of one or more volumes", "f")},
-		Action: func(c *cli.Context) error {
-			if err := a.needArgs(c, 1, -1); err != nil {
-				return err
-			}
-			in, err := a.open()
-			if err != nil {
-				return err
-			}
-			return each(a.ui, c.Args().Slice(), func(name string) error {
-				err := in.RemoveVolume(name)
-				if c.Bool("force") && errors.Is(err, volume.ErrNotFound) {
-					return nil
-				}
-				return err
-			})
-		},
-	}
+	return a.removeCommand("volume", volume.ErrNotFound, func(_ context.Context, in *lifecycle.Installation, name string) error {
+		return in.RemoveVolume(name)
+	})
 }
 
 func (a *app) volumeNames() []string {
