@@ -35,8 +35,8 @@ var update = flag.Bool("update", false, "write what commands print now into the 
 //	spoof NETNS mac|arp|na|ra ...   claim there what is not true: see cmdSpoof
 //	dnsupstream ADDRESS FILE  start a DNS server that knows the records in FILE and counts what it is asked: see cmdDNSUpstream
 //
-// $resolver is the address of the host's name server, $table the name of the installation's nftables table. The
-// conditions [cmd:NAME] and [sctp] tell whether the machine has a command, and its kernel SCTP.
+// $resolver is the address of the host's name server, $table the name of the installation's nftables table, $disk a block device.
+// The conditions [cmd:NAME], [sctp] and [disk] tell whether the machine has a command, its kernel SCTP, and whether there is a $disk.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -100,6 +100,7 @@ func setUp(env *testscript.Env, h *testhost.Host) error {
 	env.Setenv("CTR_RUN_ROOT", h.RunRoot)
 	env.Setenv("table", "ctr-"+installation.Roots{Data: h.Root, Run: h.RunRoot}.Tag())
 	env.Setenv("resolver", testhost.ResolverAddress)
+	env.Setenv("disk", disk())
 	return useImages(h, "small")
 }
 
@@ -115,8 +116,11 @@ func host(ts *testscript.TestScript) *testhost.Host {
 }
 
 func condition(cond string) (bool, error) {
-	if cond == "sctp" {
+	switch cond {
+	case "sctp":
 		return haveSCTP(), nil
+	case "disk":
+		return disk() != "", nil
 	}
 	name, ok := strings.CutPrefix(cond, "cmd:")
 	if !ok {
@@ -124,4 +128,16 @@ func condition(cond string) (bool, error) {
 	}
 	_, err := exec.LookPath(name)
 	return err == nil, nil
+}
+
+// disk returns the node of a whole block device, which may be a loop device that nobody uses; empty if there is none.
+func disk() string {
+	names, _ := filepath.Glob("/sys/block/*")
+	for _, name := range names {
+		node := filepath.Join("/dev", filepath.Base(name))
+		if info, err := os.Stat(node); err == nil && info.Mode()&(os.ModeDevice|os.ModeCharDevice) == os.ModeDevice {
+			return node
+		}
+	}
+	return ""
 }
