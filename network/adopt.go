@@ -13,9 +13,9 @@ import (
 )
 
 // Adopt takes over the sandbox of the record from an owner that was killed, while the container's first process runs in it, or
-// one of these others: the new owner, the calling process as a rule, gets the namespace, sockets for the resolver, to which the rules in the container
-// lead from then on, and the published ports, as far as nobody else has taken them meanwhile. Those are given up, and said in
-// Warnings. On error the sandbox is as it was, and may be adopted again.
+// one of these others: the new owner, the calling process as a rule, gets the namespace, sockets for the resolver, to which the
+// rules in the container lead from then on, and the published ports, as far as nobody else has taken them meanwhile. Those are
+// given up, and said in Warnings. On error the sandbox is as it was, and may be adopted again.
 func (n *Networks) Adopt(record string, owner proc.ID, others ...proc.ID) (s *Sandbox, err error) {
 	unlock, err := n.lockRecord(record)
 	if err != nil {

@@ -78,9 +78,9 @@ func topmost(name string, dirs []string) (st unix.Stat_t, ok bool) {
 	return st, false
 }
 
-// PrepareInitLayer makes real folders and files in a folder for everything that the engine mounts
-// on, and /etc/mtab as a link to /proc/mounts, whatever is there: a symbolic link in
-// such a place would lead a mount astray. Nothing outside of the folder is touched, and what is right already stays.
+// PrepareInitLayer makes real folders and files in a folder for everything that the engine mounts on, and /etc/mtab as a link to
+// /proc/mounts, whatever is there: a symbolic link in such a place would lead a mount astray. Nothing outside of the folder is
+// touched, and what is right already stays.
 //
 // The layers of the image, the base first, may be given so that a new /etc has the owner and the mode that the image's has.
 func PrepareInitLayer(upper string, lower ...string) error {

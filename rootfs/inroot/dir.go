@@ -10,8 +10,8 @@ import (
 // OpaqueXattr marks a folder of an overlay's layer that hides the folders of the same name below it.
 const OpaqueXattr = "trusted.overlay.opaque"
 
-// Mkdir makes a folder of the thread's own user (root's, as a rule: see rootfs.WithOwner) with exactly this mode, whatever the umask is, and the setgid bit of the parent. It returns an error that wraps os.ErrExist if base is
-// there.
+// Mkdir makes a folder of the thread's own user (root's, as a rule: see rootfs.WithOwner) with exactly this mode, whatever the
+// umask is, and the setgid bit of the parent. It returns an error that wraps os.ErrExist if base is there.
 func Mkdir(parent *os.File, base string, perm uint32) error {
 	if err := unix.Mkdirat(int(parent.Fd()), base, perm&0o777); err != nil {
 		return pathError("mkdir", base, err)

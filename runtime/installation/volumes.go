@@ -18,7 +18,8 @@ import (
 )
 
 // VolumeFolder returns the folder of a container's volume, which is made now if it is missing. An empty one takes the content
-// that the image has at the place below root, where the container's file system is mounted, as in Docker; for IDs and a user namespace see CopyUp.
+// that the image has at the place below root, where the container's file system is mounted, as in Docker; for IDs and a user
+// namespace see rootfs.CopyUp.
 //
 // What is below a volume was written by strangers: a subpath is held open, and its path leads to it only as long as it is.
 func (in *Installation) VolumeFolder(ctx context.Context, root string, mount container.Mount, ids idmap.Map, user *os.File) (folder string, held *os.File, err error) {

@@ -19,7 +19,8 @@ import (
 // process moves itself to where it is already, which changes nothing: once, and then again until stop is called or the time is up.
 // Forks go on meanwhile: the lock blocks them only once the grace period is over, for the microseconds of the write.
 //
-// It returns at once; first, if there is one, is called before, beside the caller. Where nothing waits (favordynmods), or /sys is not ours to write, it costs a few system calls.
+// It returns at once; first, if there is one, is called before, beside the caller. Where nothing waits (favordynmods), or /sys is
+// not ours to write, it costs a few system calls.
 func Start(limit time.Duration, first func()) (stop func()) {
 	var done atomic.Bool
 	go func() {
