@@ -9,6 +9,24 @@ import (
 	"ctr/internal/idmap"
 )
 
+// GiveStreams makes the program's ends of its streams the container's root's; nil ones are left out. Its /dev/stdout leads to them,
+// and its namespace has no other user that could own them, or give them to the program's.
+func GiveStreams(ids idmap.Map, streams ...*os.File) error {
+	if ids.IsZero() {
+		return nil
+	}
+	uid, gid, _ := ids.Outside(0, 0)
+	for _, f := range streams {
+		if f == nil || f.Name() == os.DevNull {
+			continue
+		}
+		if err := f.Chown(uid, gid); err != nil {
+			return fmt.Errorf("give stream to container: %w", err)
+		}
+	}
+	return nil
+}
+
 // WithOwner runs f on a thread of its own on which what is made belongs to the container's root, and waits for it. Where files are
 // seen through an idmapped mount, no other owner that we have could make any. Goroutines that f starts are not on that thread.
 func WithOwner(ids idmap.Map, f func() error) error {

@@ -122,7 +122,7 @@ func (in *Installation) execPipes(ctx context.Context, c *container.Container, c
 	if err != nil {
 		return 0, err
 	}
-	if err := pipes.giveTo(c.IDs); err != nil {
+	if err := rootfs.GiveStreams(c.IDs, pipes.theirs[:]...); err != nil {
 		pipes.close()
 		return 0, err
 	}

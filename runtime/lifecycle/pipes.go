@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 
-	"ctr/internal/idmap"
 	"ctr/runtime/attach"
 )
 
@@ -35,24 +34,6 @@ func openPipes(streams *attach.Streams) (*pipes, error) {
 		}
 	}
 	return p, nil
-}
-
-// giveTo makes the program's ends the container's root's, which cannot give them to the program's user, and the program not open
-// them again as /dev/stdout, while they are those of a user that its namespace does not have.
-func (p *pipes) giveTo(ids idmap.Map) error {
-	if ids.IsZero() {
-		return nil
-	}
-	uid, gid, _ := ids.Outside(0, 0)
-	for _, f := range p.theirs {
-		if f == nil {
-			continue
-		}
-		if err := f.Chown(uid, gid); err != nil {
-			return fmt.Errorf("make pipe: %w", err)
-		}
-	}
-	return nil
 }
 
 // relay copies between the pipes and the streams, now that the program has its ends. drained is done when the program's output

@@ -198,7 +198,7 @@ func (r *run) create(ctx context.Context, beside engine.Beside) error {
 	if r.streams, err = openStreams(c); err != nil {
 		return err
 	}
-	if err := r.streams.giveTo(c.IDs); err != nil {
+	if err := rootfs.GiveStreams(c.IDs, r.streams.program[:]...); err != nil {
 		return err
 	}
 	if c.Network.Mode == container.ModeHost {

@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ctr/internal/idmap"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
 )
@@ -112,24 +111,6 @@ func openInput(path string) (theirs, ours *os.File, err error) {
 		return nil, nil, fmt.Errorf("open stream: %w", os.NewSyscallError("fcntl", err))
 	}
 	return os.NewFile(uintptr(fd), path), ours, nil
-}
-
-// giveTo makes the program's ends the container's root's: its /dev/stdout leads to them, and its namespace has no other user that
-// could own them.
-func (s *streams) giveTo(ids idmap.Map) error {
-	if ids.IsZero() {
-		return nil
-	}
-	uid, gid, _ := ids.Outside(0, 0)
-	for _, f := range s.program {
-		if f == nil || f.Name() == os.DevNull {
-			continue
-		}
-		if err := f.Chown(uid, gid); err != nil {
-			return fmt.Errorf("open stream: %w", err)
-		}
-	}
-	return nil
 }
 
 // forProgram is what the program gets.
