@@ -47,8 +47,8 @@ func (d *overlayDirs) shift(o Overlay) error {
 }
 
 // CloneIDMapped copies a mount, with those below it if recursive, to one that is mounted nowhere yet and shows the files with the
-// IDs of a user namespace. The place is path, seen from an open folder or AT_FDCWD; empty: the folder itself. It returns
-// ErrNoIDMap if the kernel or the file system cannot do so.
+// IDs of a user namespace; as they are on the host if that is nil. The place is path, seen from an open folder or AT_FDCWD; empty:
+// the folder itself. It returns ErrNoIDMap if the kernel or the file system cannot do so.
 func CloneIDMapped(dir int, path string, recursive bool, user *os.File) (*os.File, error) {
 	flags, attrs := uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC), uint(unix.AT_EMPTY_PATH)
 	if path == "" {
@@ -63,6 +63,9 @@ func CloneIDMapped(dir int, path string, recursive bool, user *os.File) (*os.Fil
 		return nil, &os.PathError{Op: "open_tree", Path: path, Err: err}
 	}
 	m := os.NewFile(uintptr(fd), path)
+	if user == nil {
+		return m, nil
+	}
 	err = unix.MountSetattr(fd, "", attrs, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(user.Fd())})
 	if err != nil {
 		var fs unix.Statfs_t

@@ -220,20 +220,12 @@ func (in *Installation) mountVolume(ctx context.Context, c *container.Container,
 
 // bindAt mounts source on a place that is held open, or has a path, with the IDs of a user namespace if there is one.
 func bindAt(dir int, source, target string, readOnly bool, user *os.File) error {
-	m, err := unix.OpenTree(unix.AT_FDCWD, source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	tree, err := rootfs.CloneIDMapped(unix.AT_FDCWD, source, false, user)
 	if err != nil {
-		return os.NewSyscallError("open_tree", err)
+		return err
 	}
-	tree := m
-	defer unix.Close(tree)
-	if user != nil {
-		shifted, err := rootfs.CloneIDMapped(unix.AT_FDCWD, source, false, user)
-		if err != nil {
-			return err
-		}
-		defer shifted.Close()
-		m = int(shifted.Fd())
-	}
+	defer tree.Close()
+	m := int(tree.Fd())
 	if readOnly {
 		if err := unix.MountSetattr(m, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
 			return os.NewSyscallError("mount_setattr", err)
