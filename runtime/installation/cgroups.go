@@ -49,7 +49,7 @@ func (in *Installation) KeepCgroupParent(c *container.Container) (done func(), e
 	if err != nil {
 		return nil, err
 	}
-	for p := in.parentOf(c); p != "/" && !in.ownCgroup(p) && len(cgroupDirs(p)) == 0; p = path.Dir(p) {
+	for p := in.parentOf(c); p != "/" && !in.ownCgroup(p) && len(CgroupDirs(p)) == 0; p = path.Dir(p) {
 		f, err := os.OpenFile(in.parentMark(p), os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
 			lock.Close()
@@ -97,7 +97,7 @@ func (in *Installation) ReleaseCgroupParents() error {
 // elsewhere because it was asked for.
 func (in *Installation) CgroupParents() []string {
 	parents := []string{in.CgroupParent()}
-	for _, root := range cgroupDirs(in.CgroupParent()) {
+	for _, root := range CgroupDirs(in.CgroupParent()) {
 		filepath.WalkDir(root, func(dir string, d fs.DirEntry, err error) error { //nolint:errcheck // what has gone is good
 			if err == nil && d.IsDir() && container.ReservedCgroup(d.Name()) {
 				return fs.SkipDir
@@ -145,8 +145,8 @@ func (in *Installation) lockCgroupParents(how int) (*os.File, error) {
 	return f, nil
 }
 
-// cgroupDirs are the folders of a cgroup in all hierarchies that have it.
-func cgroupDirs(p string) []string {
+// CgroupDirs are the folders of a cgroup in all hierarchies that have it.
+func CgroupDirs(p string) []string {
 	var dirs []string
 	roots, _ := filepath.Glob("/sys/fs/cgroup/*")
 	for _, root := range append([]string{"/sys/fs/cgroup"}, roots...) {
@@ -160,7 +160,7 @@ func cgroupDirs(p string) []string {
 
 // removeCgroup removes a cgroup that nothing is in from all hierarchies.
 func removeCgroup(p string) error {
-	for _, dir := range cgroupDirs(p) {
+	for _, dir := range CgroupDirs(p) {
 		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
 			return err
 		}

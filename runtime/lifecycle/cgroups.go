@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ctr/runtime/installation"
 )
 
 // cgroupPoll is how often removal looks whether the processes of a cgroup have ended.
@@ -21,16 +23,13 @@ const cgroupPoll = 5 * time.Millisecond
 // cgroupDirs returns the folders of the installation's cgroups in all hierarchies, the deepest first.
 func (in *Installation) cgroupDirs() []string {
 	var dirs []string
-	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
-		parents, _ := filepath.Glob(pattern + in.CgroupParent())
-		for _, parent := range parents {
-			filepath.WalkDir(parent, func(path string, d fs.DirEntry, err error) error { //nolint:errcheck // what has gone is good
-				if err == nil && d.IsDir() {
-					dirs = append(dirs, path)
-				}
-				return nil
-			})
-		}
+	for _, parent := range installation.CgroupDirs(in.CgroupParent()) {
+		filepath.WalkDir(parent, func(path string, d fs.DirEntry, err error) error { //nolint:errcheck // what has gone is good
+			if err == nil && d.IsDir() {
+				dirs = append(dirs, path)
+			}
+			return nil
+		})
 	}
 	slices.Reverse(dirs)
 	return dirs

@@ -11,6 +11,7 @@ import (
 	"ctr/internal/durable"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
+	"ctr/runtime/installation"
 )
 
 // Sweep takes down what killed commands and monitors have left of any container: half-made ones, sandboxes, cgroups and
@@ -61,14 +62,11 @@ func (in *Installation) recoverFully(c *container.Container) error {
 func (in *Installation) sweepCgroups() error {
 	lost := map[string]bool{}
 	for _, cgroup := range in.CgroupParents() {
-		for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
-			folders, _ := filepath.Glob(pattern + cgroup)
-			for _, folder := range folders {
-				entries, _ := os.ReadDir(folder)
-				for _, e := range entries {
-					if e.IsDir() && container.IsID(e.Name()) {
-						lost[path.Join(cgroup, e.Name())] = true
-					}
+		for _, folder := range installation.CgroupDirs(cgroup) {
+			entries, _ := os.ReadDir(folder)
+			for _, e := range entries {
+				if e.IsDir() && container.IsID(e.Name()) {
+					lost[path.Join(cgroup, e.Name())] = true
 				}
 			}
 		}
@@ -94,7 +92,8 @@ func (in *Installation) destroyCgroups(id string) error {
 }
 
 // recover takes over what a killed monitor has left of a container. The caller holds the lock, which proves that there is no
-// monitor. A container that still runs is left alone: it is met by a successor; of one that does not, the sandbox, cgroups and run folder are taken down.
+// monitor. A container that still runs is left to a successor; of one that does not, the sandbox, cgroups and run folder are
+// taken down.
 func (in *Installation) recover(c *container.Container) error {
 	if _, err := os.Lstat(c.RunDir); errors.Is(err, os.ErrNotExist) {
 		return nil
