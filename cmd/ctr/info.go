@@ -129,10 +129,10 @@ func hostInfo() systemInfo {
 	i.Swarm.LocalNodeState = "inactive"
 	i.MemoryLimit, i.PidsLimit, i.CPUShares, i.CPUSet = controller("memory"), controller("pids"), controller("cpu"), controller("cpuset")
 	i.SwapLimit = i.MemoryLimit && (cgroupVersion() == "2" || exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"))
+	i.KernelVersion = kernelVersion()
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
-		i.KernelVersion, i.Name = unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Nodename[:])
-		i.Architecture = unix.ByteSliceToString(u.Machine[:])
+		i.Name, i.Architecture = unix.ByteSliceToString(u.Nodename[:]), unix.ByteSliceToString(u.Machine[:])
 	}
 	var s unix.Sysinfo_t
 	if unix.Sysinfo(&s) == nil {

@@ -3,11 +3,8 @@ package engine
 import (
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 
 	"github.com/opencontainers/cgroups"
-	devices "github.com/opencontainers/cgroups/devices/config"
 	"golang.org/x/sys/unix"
 
 	"ctr/runtime/container"
@@ -34,24 +31,4 @@ func throttle(asked []container.Throttle, out *cgroups.Resources) error {
 		*list = append(*list, limit)
 	}
 	return nil
-}
-
-// cgroupRule translates one --device-cgroup-rule, such as "c 10:200 rwm", whose form has been checked.
-func cgroupRule(text string) (devices.Rule, error) {
-	fields := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ':' })
-	if len(fields) != 4 || len(fields[0]) != 1 {
-		return devices.Rule{}, fmt.Errorf("invalid device cgroup format '%s'", text)
-	}
-	rule := devices.Rule{Type: devices.Type(fields[0][0]), Permissions: devices.Permissions(fields[3]), Allow: true}
-	for i, to := range []*int64{&rule.Major, &rule.Minor} {
-		if *to = devices.Wildcard; fields[1+i] == "*" {
-			continue
-		}
-		n, err := strconv.ParseInt(fields[1+i], 10, 32)
-		if err != nil {
-			return devices.Rule{}, fmt.Errorf("invalid device cgroup format '%s'", text)
-		}
-		*to = n
-	}
-	return rule, nil
 }

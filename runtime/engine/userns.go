@@ -45,14 +45,15 @@ func ranges(of []idmap.Range) []configs.IDMap {
 
 // lastGroup is the highest group that a container has, for the kernel takes no other in its settings.
 func (c Config) lastGroup() int {
+	const most = 1<<31 - 1
+	if c.UserNS == nil {
+		return most
+	}
 	last := 0
 	for _, r := range c.IDs.GIDs {
 		last = max(last, int(r.Inside)+int(r.Size)-1)
 	}
-	if c.UserNS == nil {
-		return 1<<31 - 1
-	}
-	return min(last, 1<<31-1)
+	return min(last, most)
 }
 
 // stageForUserNS takes what the init has to bind to where it can reach it: its user owns nothing on the host, and the folders of
