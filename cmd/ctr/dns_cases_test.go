@@ -77,7 +77,7 @@ func (c client) expect(when string, names []string, want ...string) {
 	}
 }
 
-// T-F9: names are exact at the moment of the question, however a container is replaced, disconnected or ended.
+// Names are exact at the moment of the question, however a container is replaced, disconnected or ended.
 func TestF9Fresh(t *testing.T) {
 	rounds := 20
 	if allFaults() {
@@ -133,7 +133,7 @@ func (v *victims) killAll(name string) {
 	v.await("the init to end", func() bool { return !init.Alive() })
 }
 
-// T-F8: a container may serve port 53 of all its addresses and still asks our resolver, with those that share its network; the
+// A container may serve port 53 of all its addresses and still asks our resolver, with those that share its network; the
 // resolver answers nobody else.
 func TestF8OwnServer(t *testing.T) {
 	faults(t, func(v *victims) {

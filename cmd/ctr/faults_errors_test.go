@@ -36,7 +36,7 @@ var erringAt = []struct {
 	{"mknodat", []string{"ENOSPC"}, 1},
 }
 
-// T-B6: wherever a system call of run, or of what it starts, fails, run says so or gets over it; then the next commands work, and
+// Wherever a system call of run, or of what it starts, fails, run says so or gets over it; then the next commands work, and
 // nothing is left.
 func TestB6FailedCall(t *testing.T) {
 	t.Parallel()
@@ -95,7 +95,7 @@ func (v *victims) failedCall(call, errno string, leave int) {
 	v.Fatalf("%s %s: never got through", call, errno)
 }
 
-// T-B5: on a disk without room, or without inodes, commands say so and leave nothing half made; a container that runs there goes
+// On a disk without room, or without inodes, commands say so and leave nothing half made; a container that runs there goes
 // on, and what it prints is the only thing lost.
 func TestB5FullDisk(t *testing.T) {
 	t.Parallel()
@@ -170,7 +170,7 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// T-B11: when somebody removes all rules of the host, connections that are there live on and nothing gets wider; check says so, and
+// When somebody removes all rules of the host, connections that are there live on and nothing gets wider; check says so, and
 // the next command that starts a container brings all back, in one transaction.
 func TestB11FlushedRules(t *testing.T) {
 	faults(t, func(v *victims) {

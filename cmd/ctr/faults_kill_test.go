@@ -20,7 +20,7 @@ var killedAt = []string{
 // often are those of them that the short version tries, and how many of their points it leaves out.
 var often = map[string]int{"renameat": 1, "symlinkat": 1, "mkdirat": 6, "write": 7, "clone": 1, "sendto": 2, "mount": 9, "flock": 1}
 
-// T-B1: wherever run is killed, and with it the processes that it has made, the next commands find their way.
+// Wherever run is killed, and with it the processes that it has made, the next commands find their way.
 func TestB1KilledRun(t *testing.T) {
 	t.Parallel()
 	for _, call := range killedAt {
@@ -71,7 +71,7 @@ func tracer(call, what string, n int) []string {
 	}
 }
 
-// T-B2: wherever a command that ends or uses a container is killed, the next commands find their way.
+// Wherever a command that ends or uses a container is killed, the next commands find their way.
 func TestB2KilledCommand(t *testing.T) {
 	t.Parallel()
 	commands := [][]string{{"rm", "-f", "c1"}, {"network", "rm", "other"}, {"rename", "c1", "c2"}}

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// T-C7: programs that run in one container at once, many of them, each end with their own code; those that meet the container's
+// Programs that run in one container at once, many of them, each end with their own code; those that meet the container's
 // end end as well.
 func TestC7ExecStorm(t *testing.T) {
 	faults(t, func(v *victims) {
@@ -58,7 +58,7 @@ func (v *victims) beside(workers, n int, f func(i int)) {
 	done.Wait()
 }
 
-// T-C2: many who do anything at once to a few containers and networks, and are killed now and then, with monitors: whatever they
+// Many who do anything at once to a few containers and networks, and are killed now and then, with monitors: whatever they
 // meet, an address has one holder, a name one container, every command ends, and in the end nothing is left.
 func TestC2Chaos(t *testing.T) {
 	faults(t, func(v *victims) {

@@ -14,7 +14,7 @@ import (
 	"ctr/internal/proc"
 )
 
-// T-B3: a container outlives its monitor, and every command goes on to work with it: the first that meets it starts a successor.
+// A container outlives its monitor, and every command goes on to work with it: the first that meets it starts a successor.
 func TestB3KilledMonitor(t *testing.T) {
 	t.Parallel()
 	for name, small := range map[string]bool{"young": false, "small": true} {
@@ -65,7 +65,7 @@ func (v *victims) killedMonitor(small bool, end []string) {
 	v.heal("c1")
 }
 
-// T-B3: whoever is killed next, at whatever it was doing, has a successor in the end: the monitors of one container are killed one
+// Whoever is killed next, at whatever it was doing, has a successor in the end: the monitors of one container are killed one
 // after the other, at any moment of their succession.
 func TestB3KilledSuccessor(t *testing.T) {
 	faults(t, func(v *victims) {
@@ -147,7 +147,7 @@ func (v *victims) kill(name string, small bool) {
 	}
 }
 
-// T-B3: a container with a terminal loses that with its monitor, which the kernel tells it by SIGHUP.
+// A container with a terminal loses that with its monitor, which the kernel tells it by SIGHUP.
 func TestB3KilledMonitorOfTerminal(t *testing.T) {
 	faults(t, func(v *victims) {
 		v.must("run", "-dt", "--name", "c1", "-p", "8080:80", "--network", "net", "busybox", "sh")
@@ -161,7 +161,7 @@ func TestB3KilledMonitorOfTerminal(t *testing.T) {
 	})
 }
 
-// T-B3: a --rm container whose monitor was killed goes with the next command that meets it, once it has ended.
+// A --rm container whose monitor was killed goes with the next command that meets it, once it has ended.
 func TestB3KilledMonitorOfRm(t *testing.T) {
 	faults(t, func(v *victims) {
 		v.must("run", "-d", "--rm", "--name", "c1", "-p", "8080:80", "--network", "net", "busybox", "sleep", "1000")
@@ -173,7 +173,7 @@ func TestB3KilledMonitorOfRm(t *testing.T) {
 	})
 }
 
-// T-B3: its restart policy is the successor's.
+// Its restart policy is the successor's.
 func TestB3KilledMonitorOfPolicy(t *testing.T) {
 	faults(t, func(v *victims) {
 		v.must("run", "-d", "--restart", "always", "--name", "c1", "--network", "net", "busybox", "sh", "-c", "trap 'exit 1' TERM; while :; do sleep 0.1; done")
@@ -190,7 +190,7 @@ func TestB3KilledMonitorOfPolicy(t *testing.T) {
 	})
 }
 
-// T-B8: a monitor that is stopped keeps the lock. Commands that need it say so in the end, others go on.
+// A monitor that is stopped keeps the lock. Commands that need it say so in the end, others go on.
 func TestB8StoppedMonitor(t *testing.T) {
 	faults(t, func(v *victims) {
 		v.run1(1)

@@ -34,7 +34,7 @@ var damages = map[string]func(path string, content []byte) error{
 	"gone":   func(string, []byte) error { return nil },
 }
 
-// T-B7: whatever becomes of a file that tells of a container, the others are shown and it can be removed.
+// Whatever becomes of a file that tells of a container, the others are shown and it can be removed.
 func TestB7DamagedState(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{
@@ -86,7 +86,7 @@ func (v *victims) damaged(file, how string, damage func(string, []byte) error) {
 	}
 }
 
-// T-B7: a damaged record of a network hides neither the others nor the containers, and the network can be removed.
+// A damaged record of a network hides neither the others nor the containers, and the network can be removed.
 func TestB7DamagedNetwork(t *testing.T) {
 	faults(t, func(v *victims) {
 		for how, damage := range damages {
@@ -124,7 +124,7 @@ var removals = []string{
 	`ip -o link show type bridge | sed 's/^[0-9]*: \([^@:]*\).*/\1/' | xargs -rn1 ip link delete`,
 }
 
-// T-B4: whatever was removed of a container by hand, rm -f removes the rest, and what is missing is made again.
+// Whatever was removed of a container by hand, rm -f removes the rest, and what is missing is made again.
 func TestB4RemovedByHand(t *testing.T) {
 	faults(t, func(v *victims) {
 		leaseFolders, err := filepath.Glob(filepath.Join(v.h.RunRoot, "networks/*/leases")) // made when they are needed
@@ -160,7 +160,7 @@ func TestB4RemovedByHand(t *testing.T) {
 	})
 }
 
-// T-B4: when the record of a sandbox is lost, and its monitor with what that remembers, our marks tell what was the container's.
+// When the record of a sandbox is lost, and its monitor with what that remembers, our marks tell what was the container's.
 func TestB4LostRecord(t *testing.T) {
 	faults(t, func(v *victims) {
 		for _, lost := range []string{"/sandbox.json", ""} {
@@ -193,7 +193,7 @@ func (v *victims) initOf(name string) int {
 	return pid
 }
 
-// T-B9: after a reboot all that runs is gone, and all that was asked for is there.
+// After a reboot all that runs is gone, and all that was asked for is there.
 func TestB9Reboot(t *testing.T) {
 	faults(t, func(v *victims) {
 		const many = 5
