@@ -1,7 +1,7 @@
 // Package dns is the resolver of one container, at 127.0.0.11.
 //
 // It answers for the containers on the networks that its own container is on, from the zones of package names, and asks the
-// host's servers, or those that the user gave, for everything else:
+// host's servers, or those that the user or the networks gave, for everything else:
 //
 //   - a, a.b and a.b.c are looked for as a name on every network, then, split at each dot from the right, as "name.network".
 //     The first split, and in it the first network, that knows the name answers: addresses in random order, an empty answer

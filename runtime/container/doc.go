@@ -7,17 +7,19 @@
 //	containers/<id>/container.json    the Spec; a folder without it is a creation that did not end
 //	containers/<id>/exit.json         the last run: when it started, when and how it ended
 //	containers/<id>/upper, work       the writable layer (written by package rootfs)
-//	containers/<id>/hosts, hostname, resolv.conf    (written by package network)
+//	containers/<id>/hosts, hostname, resolv.conf, resolv.conf.hash   (written by package network)
 //	containers/<id>/<id>-json.log     the log (written by package logs)
 //	containers/.removed-<id>          what `rm` has taken away and not yet deleted
 //
 // and below the run root:
 //
 //	containers/<id>/monitor.json      who keeps the container: the monitor, and the init once there is one
-//	containers/<id>/state.json        libcontainer's (written by package engine)
+//	containers/<id>/engine.json, engine.<id>/   (written by package engine)
 //	containers/<id>/sandbox.json      the network side (written by package network)
 //	containers/<id>/attach.sock       where the monitor answers
 //	containers/<id>/stop              the user wants it to end: its policy does not start it again
+//	containers/<id>/restart           and then it is started again: --rm does not remove it
+//	containers/<id>/health.json       its state of health
 //	containers/<id>/stdin, stdout, stderr   FIFOs, so that a container outlives its monitor
 //
 // An flock(2) of containers/<id> is the right to change a container. Whoever starts one passes it to the monitor, which holds

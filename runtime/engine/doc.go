@@ -12,6 +12,7 @@
 //	<id>/engine.<id>/    libcontainer's own folder: state.json, exec.fifo. Named by the ID, since libcontainer also names
 //	                     the session keyring by it
 //
-// Importing the package makes the program able to be a container's first process: libcontainer starts /proc/self/exe again,
-// recognised by its environment before main runs, so neither `main` nor a TestMain has to do anything for it.
+// Importing the package makes the program able to be a container's first process: libcontainer starts /proc/self/exe again, or
+// the smaller program that UseInit names, recognised by its environment before main runs, so neither `main` nor a TestMain has to
+// do anything for it.
 package engine

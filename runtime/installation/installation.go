@@ -1,7 +1,8 @@
 // Package installation opens the two folders that an installation of ctr consists of, and the stores in them.
 //
 // It owns <run root>/boot-id: the run root holds what names live kernel objects, and none of them survives a reboot. Where the
-// run root is not on a tmpfs, the boot ID tells (proc(5), /proc/sys/kernel/random/boot_id), and everything in it is removed.
+// run root is not on a tmpfs, the boot ID tells (proc(5), /proc/sys/kernel/random/boot_id), and everything in it is removed. And it owns <run root>/cgroups/<path>, one file for
+// each cgroup that was made for --cgroup-parent outside of the installation's own.
 package installation
 
 import (
