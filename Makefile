@@ -21,7 +21,7 @@ static    = -s -w -linkmode external -extldflags "-static"
 ldflags   = $(static) -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := build
-.PHONY: build unit test test-neighbours race faults fuzz golden lint fmt check demo bench images install uninstall completion manual clean help print-goflags
+.PHONY: build unit test test-neighbours test-vm race faults fuzz golden lint fmt check demo bench images install uninstall completion manual clean help print-goflags
 
 build: ## build bin/ctr, one static binary
 	@hack/setup build
