@@ -32,7 +32,7 @@ func TestAdopt(t *testing.T) {
 			{Protocol: network.TCP, HostPort: 8080, ContainerPort: 80}, {Protocol: network.TCP, HostPort: 8081, ContainerPort: 81},
 		}
 		owner := sleeper(t, nil)
-		made, err := n.Setup(context.Background(), s, owner)
+		made, err := n.Setup(context.Background(), s, owner, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,7 +50,7 @@ func benchmarkSetup(b *testing.B, others int) {
 	s := container(b, root, "bench", mynet.ID)
 	self := proc.Self()
 	for b.Loop() {
-		made, err := n.Setup(context.Background(), s, self)
+		made, err := n.Setup(context.Background(), s, self, nil, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

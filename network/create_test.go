@@ -252,7 +252,7 @@ func TestSeveralSubnets(t *testing.T) {
 		}
 		reach(t, a.NetNS, nil, "10.1.0.1")
 		reach(t, b.NetNS, nil, "10.2.0.0")
-		_, err := n.Setup(context.Background(), container(t, h.RunRoot, "c", "mynet"), proc.Self())
+		_, err := n.Setup(context.Background(), container(t, h.RunRoot, "c", "mynet"), proc.Self(), nil, nil)
 		if !errors.Is(err, ipam.ErrExhausted) || !strings.Contains(err.Error(), "no available IPv4 addresses on this network's address pools") {
 			t.Errorf("on a full network: %v", err)
 		}
@@ -342,7 +342,7 @@ func TestSeveralNetworks(t *testing.T) {
 			t.Errorf("%+v, %+v", lonely.DNS, lonely.Record.Endpoints)
 		}
 		twice := container(t, h.RunRoot, "c", "zeta", "zeta")
-		if _, err := n.Setup(context.Background(), twice, proc.Self()); !errors.Is(err, network.ErrInvalid) {
+		if _, err := n.Setup(context.Background(), twice, proc.Self(), nil, nil); !errors.Is(err, network.ErrInvalid) {
 			t.Errorf("twice on one network: %v", err)
 		}
 	})

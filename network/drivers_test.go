@@ -110,7 +110,7 @@ func TestPassthru(t *testing.T) {
 		if got := must(t, a.NetNS, "ip", "-d", "link", "show", "eth0"); !strings.Contains(got, "macvlan mode passthru") {
 			t.Errorf("eth0: %s", got)
 		}
-		if _, err := n.Setup(context.Background(), container(t, h.RunRoot, "b", "net"), proc.Self()); err == nil || !strings.Contains(err.Error(), "one container has lan to itself") {
+		if _, err := n.Setup(context.Background(), container(t, h.RunRoot, "b", "net"), proc.Self(), nil, nil); err == nil || !strings.Contains(err.Error(), "one container has lan to itself") {
 			t.Errorf("a second container on a parent in passthru mode: %v", err)
 		}
 		down(t, n, a)
@@ -161,7 +161,7 @@ func TestVLANParent(t *testing.T) {
 // refusedFor fails unless the sandbox is refused with an error that names the option of the kernel.
 func refusedFor(t *testing.T, n *network.Networks, s network.SandboxSpec, option string) {
 	t.Helper()
-	made, err := n.Setup(context.Background(), s, proc.Self())
+	made, err := n.Setup(context.Background(), s, proc.Self(), nil, nil)
 	if err == nil {
 		made.Close()
 		err = fmt.Errorf("no error")

@@ -123,7 +123,7 @@ func TestPublishedPorts(t *testing.T) {
 		again := container(t, h.RunRoot, "b", "mynet")
 		again.Ports = s.Ports[:1]
 		before := census(t, h)
-		if _, err := n.Setup(t.Context(), again, made.Record.Owner); err == nil || !strings.Contains(err.Error(), "port is already allocated") {
+		if _, err := n.Setup(t.Context(), again, made.Record.Owner, nil, nil); err == nil || !strings.Contains(err.Error(), "port is already allocated") {
 			t.Errorf("a port twice: %v", err)
 		}
 		settled(t, func() string { return census(t, h).Diff(before) })

@@ -64,7 +64,7 @@ func fiftyAtOnce(t *testing.T, h *testhost.Host, n *network.Networks, my network
 	for i := range 50 {
 		s := container(t, h.RunRoot, fmt.Sprintf("c%d", i), my.Name)
 		wg.Go(func() {
-			made, err := n.Setup(context.Background(), s, proc.Self())
+			made, err := n.Setup(context.Background(), s, proc.Self(), nil, nil)
 			if err != nil {
 				t.Errorf("set up %s: %v", s.Name, err)
 				return
@@ -242,7 +242,7 @@ func TestNamesFollowTheSandbox(t *testing.T) {
 		s.Hostname = "www"
 		s.Endpoints[0].Aliases = []string{"front", "WEB"}
 		zone := names.Zone{Dir: filepath.Join(h.RunRoot, "networks", my.ID, "names")}
-		made, err := n.Setup(context.Background(), s, proc.Self())
+		made, err := n.Setup(context.Background(), s, proc.Self(), nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +291,7 @@ func TestTeardownWithThingsGone(t *testing.T) {
 		for bits := range 1 << len(gone) {
 			s := container(t, h.RunRoot, "c", "mynet")
 			s.Ports = []network.Port{{Protocol: network.TCP, HostPort: 8080, ContainerPort: 80}}
-			made, err := n.Setup(context.Background(), s, proc.Self())
+			made, err := n.Setup(context.Background(), s, proc.Self(), nil, nil)
 			if err != nil {
 				t.Fatalf("set up after %06b: %v", bits, err)
 			}
@@ -337,14 +337,14 @@ func TestDeadSandboxIsSwept(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := container(t, h.RunRoot, "a", "mynet")
-		made, err := n.Setup(context.Background(), s, owner)
+		made, err := n.Setup(context.Background(), s, owner, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := made.Announce(owner); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := n.Setup(context.Background(), s, proc.Self()); err == nil {
+		if _, err := n.Setup(context.Background(), s, proc.Self(), nil, nil); err == nil {
 			t.Fatal("a live container got a second sandbox")
 		}
 		if err := n.Remove(context.Background(), "mynet"); !errors.Is(err, network.ErrInUse) || !strings.Contains(err.Error(), `(name:"a" id:"`+s.ID[:12]+`")`) {
@@ -408,7 +408,7 @@ func TestRequestedAddresses(t *testing.T) {
 		} {
 			s := container(t, h.RunRoot, "c", tc.network)
 			s.Endpoints[0].IPv4 = netip.MustParseAddr(tc.ip)
-			made, err := n.Setup(context.Background(), s, proc.Self())
+			made, err := n.Setup(context.Background(), s, proc.Self(), nil, nil)
 			if !errors.Is(err, tc.is) || !strings.Contains(err.Error(), tc.text) || made != nil {
 				t.Errorf("%s: %v", name, err)
 			}

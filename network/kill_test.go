@@ -60,7 +60,7 @@ func TestKilledMonitor(t *testing.T) {
 // beVictim sets a sandbox up, says when it begins and when it is done, and waits to be killed.
 func beVictim(t *testing.T, n *network.Networks, s network.SandboxSpec) {
 	fmt.Fprintln(os.Stderr, "begin")
-	made, err := n.Setup(context.Background(), s, proc.Self())
+	made, err := n.Setup(context.Background(), s, proc.Self(), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

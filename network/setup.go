@@ -27,17 +27,14 @@ import (
 // as a rule: what Setup makes belongs to it until Announce.
 //
 // Whoever makes the rest of the container meanwhile is told of the namespace by usable, on another goroutine, as soon as a
-// process may enter it and the files are there: its interfaces come later, and it is closed when Setup fails.
+// process may enter it and the files are there: its interfaces come later, and it is closed when Setup fails. Nil: nobody.
+//
+// A namespace that is there already and holds nothing but its lo may be given: one that belongs to a user namespace, for such have
+// to be made inside it. The sandbox takes the handle over, on errors too. Nil: a new one is made.
 //
 // The record is on disk before what it names is made. On error nothing is left behind. A record of an earlier start, whose
 // processes have ended, is torn down first.
-func (n *Networks) Setup(ctx context.Context, s SandboxSpec, owner proc.ID, usable ...func(*netns.Handle)) (made *Sandbox, err error) {
-	return n.SetupIn(ctx, s, owner, nil, usable...)
-}
-
-// SetupIn is Setup in a namespace that is there already and holds nothing but its lo: one that belongs to a user namespace, for
-// such have to be made inside it. The sandbox takes the handle over, on errors too.
-func (n *Networks) SetupIn(ctx context.Context, s SandboxSpec, owner proc.ID, ns *netns.Handle, usable ...func(*netns.Handle)) (made *Sandbox, err error) {
+func (n *Networks) Setup(ctx context.Context, s SandboxSpec, owner proc.ID, ns *netns.Handle, usable func(*netns.Handle)) (made *Sandbox, err error) {
 	sandbox := &Sandbox{NetNS: ns, networks: n}
 	defer func() {
 		if err == nil {
@@ -87,10 +84,10 @@ func (n *Networks) clear(s SandboxSpec) error {
 type building struct {
 	*Networks
 	*Sandbox
-	all    []*attachment // in the order of the spec
-	asks   bool          // the container has a resolver of its own to ask
-	usable []func(*netns.Handle)
-	later  []func() error // what can wait until usable has been told
+	all    []*attachment       // in the order of the spec
+	asks   bool                // the container has a resolver of its own to ask
+	usable func(*netns.Handle) // nil: nobody is told
+	later  []func() error      // what can wait until usable has been told
 }
 
 // build makes the sandbox. What the init needs comes first; all the rest is done while that is at work for 10 ms. More side by
@@ -180,8 +177,8 @@ func (b *building) makeHostSide(namespace func() error) error {
 		if err := b.Record.write(); err != nil {
 			return err
 		}
-		for _, tell := range b.usable {
-			tell(b.NetNS)
+		if b.usable != nil {
+			b.usable(b.NetNS)
 		}
 		if err := errors.Join(b.finish(), b.attach(c)); err != nil {
 			return err

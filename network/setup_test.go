@@ -52,7 +52,7 @@ func container(t testing.TB, run, name string, networks ...string) network.Sandb
 // setup sets a sandbox up and announces it, with the test itself as monitor and init.
 func setup(t testing.TB, n *network.Networks, s network.SandboxSpec) *network.Sandbox {
 	t.Helper()
-	made, err := n.Setup(context.Background(), s, proc.Self())
+	made, err := n.Setup(context.Background(), s, proc.Self(), nil, nil)
 	if err != nil {
 		t.Fatalf("set up %s: %v", s.Name, err)
 	}

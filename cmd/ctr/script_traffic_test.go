@@ -30,8 +30,8 @@ func inside(ts *testscript.TestScript, path string, f func() error) error {
 	return ns.Do(f)
 }
 
-// cmdServe answers on a TCP and a UDP port of a namespace, and an SCTP port where the kernel has them, on all addresses, with a word and the client's address, until the
-// script ends.
+// cmdServe answers on a TCP and a UDP port of a namespace, and an SCTP port where the kernel has them, on all addresses, with a word
+// and the client's address, until the script ends.
 func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: serve host|NETNS PORT WORD")

@@ -142,7 +142,7 @@ func (r *run) network(ctx context.Context, namespace chan<- string) error {
 			namespace <- own.Path()
 		}
 	}
-	if r.m.sandbox, err = r.m.in.Networks.SetupIn(ctx, spec, r.m.record.Monitor, r.takeNetNS(), usable); err != nil {
+	if r.m.sandbox, err = r.m.in.Networks.Setup(ctx, spec, r.m.record.Monitor, r.takeNetNS(), usable); err != nil {
 		return r.m.nameHolder(err)
 	}
 	r.networks = r.m.sandbox.Record.Endpoints
