@@ -30,10 +30,7 @@ const initVersion = "init1"
 // an init layer, which is made if it is missing. Containers share it, for it is the same but for the attributes of /etc: a
 // container has no inode of its own for what is only mounted on.
 func (l *Layers) Stack(chainIDs []string) ([]string, error) {
-	dirs := make([]string, len(chainIDs), len(chainIDs)+1)
-	for i, id := range chainIDs {
-		dirs[i] = l.Path(id)
-	}
+	dirs := l.Paths(chainIDs)
 	etc := unix.Stat_t{Mode: 0o755}
 	if st, ok := topmost("etc", dirs); ok {
 		etc = st

@@ -57,6 +57,15 @@ func (l *Layers) Path(chainID string) string {
 	return filepath.Join(l.dir, name)
 }
 
+// Paths returns those of several layers, in their order.
+func (l *Layers) Paths(chainIDs []string) []string {
+	paths := make([]string, len(chainIDs))
+	for i, id := range chainIDs {
+		paths[i] = l.Path(id)
+	}
+	return paths
+}
+
 // Has tells whether a layer is there. One that is there is whole.
 func (l *Layers) Has(chainID string) bool {
 	path := l.Path(chainID)

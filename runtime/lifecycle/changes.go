@@ -38,7 +38,7 @@ func (in *Installation) openLower(c *container.Container) (*os.File, error) {
 	if len(c.Rootfs.Layers) == 0 {
 		return nil, nil //nolint:nilnil // documented
 	}
-	o := rootfs.Overlay{Lower: in.lower(c), Target: c.UpperDir(), ReadOnly: true}
+	o := rootfs.Overlay{Lower: in.Layers.Paths(c.Rootfs.Layers), Target: c.UpperDir(), ReadOnly: true}
 	return o.Open()
 }
 

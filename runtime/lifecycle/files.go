@@ -145,15 +145,6 @@ func (in *Installation) overlay(c *container.Container, target string, user *os.
 	}, err
 }
 
-// lower are the folders of a container's layers, the base first.
-func (in *Installation) lower(c *container.Container) []string {
-	dirs := make([]string, len(c.Rootfs.Layers))
-	for i, id := range c.Rootfs.Layers {
-		dirs[i] = in.Layers.Path(id)
-	}
-	return dirs
-}
-
 // mountFiles mounts a container's file system with its volumes in the thread's private mount namespace, and opens it. Volumes
 // that are not there yet are made, so that `create` and `cp` fill them before the first start.
 func (in *Installation) mountFiles(ctx context.Context, c *container.Container, user *os.File) (*inroot.Root, error) {
