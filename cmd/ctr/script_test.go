@@ -35,8 +35,9 @@ var update = flag.Bool("update", false, "write what commands print now into the 
 //	spoof NETNS mac|arp|na|ra ...   claim there what is not true: see cmdSpoof
 //	dnsupstream ADDRESS FILE  start a DNS server that knows the records in FILE and counts what it is asked: see cmdDNSUpstream
 //
-// $resolver is the address of the host's name server, $table the name of the installation's nftables table, $disk a block device.
-// The conditions [cmd:NAME], [sctp] and [disk] tell whether the machine has a command, its kernel SCTP, and whether there is a $disk.
+// $resolver is the address of the host's name server, $table the name of the installation's nftables table, $disk a block
+// device. The conditions [cmd:NAME], [sctp] and [disk] tell whether the machine has a command, its kernel SCTP, and whether there
+// is a $disk.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {

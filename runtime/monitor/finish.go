@@ -16,7 +16,8 @@ import (
 var noProcess proc.ID
 
 // end takes a run down whose init has ended: every other process, the record of how it ended, and what only this run used, the
-// cgroups beside the rest. It goes on past errors and leaves them in the monitor's log; what it could not remove the next command sweeps.
+// cgroups beside the rest. It goes on past errors and leaves them in the monitor's log; what it could not remove the next command
+// sweeps.
 func (m *monitor) end(r *run, code int, again decision) {
 	state, id := m.in.Containers.RunRoot(), m.c.ID
 	oom, err := engine.OOMKilled(state, id)
