@@ -20,10 +20,10 @@ const (
 // bench is what the rows share: an installation of ctr with a network and an image, bundles for runc, and the same in the
 // peers that answer.
 type bench struct {
-	ctr         string
-	rounds      int
-	containers  int // of the full installation
+	ctr string
+	size
 	dir         string
+	runRoot     string
 	env         []string
 	bundle      string // runs true
 	sleepBundle string // runs sleep
@@ -33,19 +33,26 @@ type bench struct {
 	notes       []string
 }
 
+// size is how much is measured.
+type size struct {
+	rounds     int
+	containers int // of the full installation
+	starts     int // of the row churn
+}
+
 // newBench prepares everything. What it did is undone by close, on an error too.
-func newBench(ctr string, rounds, containers int) (b *bench, err error) {
+func newBench(ctr string, size size) (b *bench, err error) {
 	dir, err := os.MkdirTemp("/var/tmp", "ctr-bench-")
 	if err != nil {
 		return nil, err
 	}
-	b = &bench{ctr: ctr, rounds: rounds, containers: containers, dir: dir}
+	b = &bench{ctr: ctr, size: size, dir: dir, runRoot: filepath.Join("/run", filepath.Base(dir))}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close())
 		}
 	}()
-	b.env = []string{"CTR_ROOT=" + filepath.Join(dir, "data"), "CTR_RUN_ROOT=" + filepath.Join(dir, "run")}
+	b.env = []string{"CTR_ROOT=" + filepath.Join(dir, "data"), "CTR_RUN_ROOT=" + filepath.Join(b.runRoot, "run")}
 	archive, err := command(nil, "hack/images/build", "busybox")
 	if err != nil {
 		return nil, err
@@ -106,7 +113,7 @@ func (b *bench) close() error {
 	}
 	b.closePeers()
 	_, err := command(b.env, b.ctr, "system", "reset", "--force")
-	return errors.Join(err, os.RemoveAll(b.dir))
+	return errors.Join(err, os.RemoveAll(b.dir), os.RemoveAll(b.runRoot))
 }
 
 // run measures the rows, or only the one of that name.

@@ -22,10 +22,11 @@ func main() {
 	ctr := flag.String("ctr", "bin/ctr", "the `program` to measure")
 	rounds := flag.Int("rounds", 40, "how often each contestant runs")
 	containers := flag.Int("containers", 500, "how many containers the full installation has")
+	starts := flag.Int("starts", 10000, "how many containers the `churn` row starts")
 	only := flag.String("row", "", "run the `row` of this name only")
 	results := flag.String("results", "hack/bench/results.md", "the `file` to write")
 	flag.Parse()
-	err := run(*ctr, *rounds, *containers, *only, *results)
+	err := run(*ctr, size{*rounds, *containers, *starts}, *only, *results)
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && os.Getenv(envInside) == "" {
 		os.Exit(exit.ExitCode()) // the process inside has said why
 	}
@@ -35,7 +36,7 @@ func main() {
 	}
 }
 
-func run(ctr string, rounds, containers int, only, results string) error {
+func run(ctr string, size size, only, results string) error {
 	if os.Getenv(envInside) == "" {
 		return runInside()
 	}
@@ -46,7 +47,7 @@ func run(ctr string, rounds, containers int, only, results string) error {
 	if err != nil {
 		return err
 	}
-	b, err := newBench(path, rounds, containers)
+	b, err := newBench(path, size)
 	if err != nil {
 		return err
 	}
@@ -74,6 +75,9 @@ func setUpNamespaces() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
+	if err := mountRun(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll("/run/netns", 0o755); err != nil {
 		return err
 	}
@@ -90,6 +94,22 @@ func setUpNamespaces() error {
 		return err
 	}
 	return nl.LinkSetUp(lo)
+}
+
+// mountRun sees to it that /run is in memory, as on any distribution: all contestants keep there what is to be gone after a
+// reboot.
+func mountRun() error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs("/run", &fs); err != nil {
+		return fmt.Errorf("look at /run: %w", err)
+	}
+	if fs.Type == unix.TMPFS_MAGIC {
+		return nil
+	}
+	if err := unix.Mount("tmpfs", "/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
+		return fmt.Errorf("mount /run: %w", err)
+	}
+	return nil
 }
 
 // command runs a command and returns what it wrote to stdout, without the last newline.

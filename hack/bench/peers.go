@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // peer is another engine, with which the rows compare.
@@ -25,6 +27,7 @@ func (b *bench) findPeers(archive string) {
 			continue
 		}
 		if err := b.preparePeer(&p, archive); err != nil {
+			p.clear()
 			b.notes = append(b.notes, fmt.Sprintf("%s is left out: %s", p.name, firstLine(err)))
 			continue
 		}
@@ -33,8 +36,13 @@ func (b *bench) findPeers(archive string) {
 }
 
 func (b *bench) preparePeer(p *peer, archive string) error {
-	if p.name == "docker" {
+	switch p.name {
+	case "docker":
 		if err := b.reachDocker(p); err != nil {
+			return err
+		}
+	case "podman":
+		if err := b.configurePodman(p); err != nil {
 			return err
 		}
 	}
@@ -48,6 +56,22 @@ func (b *bench) preparePeer(p *peer, archive string) error {
 		}
 	}
 	return nil
+}
+
+// configurePodman keeps it from asking for more open files and processes than this machine may give: it would start nothing.
+func (b *bench) configurePodman(p *peer) error {
+	var limits []string
+	for name, resource := range map[string]int{"nofile": unix.RLIMIT_NOFILE, "nproc": unix.RLIMIT_NPROC} {
+		var l unix.Rlimit
+		if err := unix.Getrlimit(resource, &l); err != nil {
+			return err
+		}
+		limits = append(limits, fmt.Sprintf("%q", fmt.Sprintf("%s=%d:%d", name, min(l.Cur, 1<<20), min(l.Max, 1<<20))))
+	}
+	path := filepath.Join(b.dir, "containers.conf")
+	text := fmt.Sprintf("[containers]\ndefault_ulimits = [%s]\n", strings.Join(limits, ", "))
+	p.env = append(p.env, "CONTAINERS_CONF="+path)
+	return os.WriteFile(path, []byte(text), 0o600)
 }
 
 // reachDocker sees to it that a Docker engine answers: the machine's, or else, if there is one to start, one of our own in the
@@ -88,14 +112,19 @@ func (b *bench) reachDocker(p *peer) error {
 // closePeers takes away what the peers were given.
 func (b *bench) closePeers() {
 	for _, p := range b.peers {
-		_, _ = command(p.env, p.name, "rm", "-f", "ctr-bench-exec")
-		_, _ = command(p.env, p.name, "network", "rm", network)
-		_, _ = command(p.env, p.name, "rmi", "-f", image)
+		p.clear()
 	}
 	if b.dockerd != nil && b.dockerd.Process != nil {
 		_ = b.dockerd.Process.Signal(syscall.SIGTERM)
 		_ = b.dockerd.Wait()
 	}
+}
+
+// clear takes away what the peer was given.
+func (p peer) clear() {
+	_, _ = command(p.env, p.name, "rm", "-f", execName)
+	_, _ = command(p.env, p.name, "network", "rm", network)
+	_, _ = command(p.env, p.name, "rmi", "-f", image)
 }
 
 func firstLine(err error) string {

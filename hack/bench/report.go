@@ -75,11 +75,14 @@ func (r *report) add(row row, results []result) {
 		if base >= 0 {
 			value := x.median() / results[base].median()
 			ratio = fmt.Sprintf("%.2f", value)
-			verdicts = append(verdicts, verdict("", value, x.target, row.more))
+			verdicts = append(verdicts, verdict("", value, x.target, row.more), verdict("", value, x.slower, true))
 		}
 		verdicts = append(verdicts, verdict(" "+row.unit, x.median(), x.limit, row.more))
+		if x.nothing {
+			verdicts = append(verdicts, map[bool]string{true: "0, met", false: "0, MISSED"}[x.median() == 0])
+		}
 		fmt.Fprintf(&s, "| %s | %s | %s - %s | %s | %s |\n", x.name, figure(x.median()), figure(x.quantile(0.1)), figure(x.quantile(0.9)),
-			ratio, strings.Trim(strings.Join(verdicts, "; "), "; "))
+			ratio, strings.Join(slices.DeleteFunc(verdicts, func(v string) bool { return v == "" }), "; "))
 	}
 	r.sections = append(r.sections, section{row.name, s.String()})
 }

@@ -18,6 +18,10 @@ type contestant struct {
 	// target is the ratio of its median to the base's that we aim for, and limit the median itself: at most that, or at least
 	// where more is better. 0: it is there to compare.
 	target, limit float64
+	// slower is how many times the base's median this one is meant to take: it is a peer that ctr is to beat. 0: nothing.
+	slower float64
+	// nothing means that any value but 0 is a failure.
+	nothing bool
 }
 
 // row is one comparison.

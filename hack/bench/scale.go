@@ -66,8 +66,7 @@ var scaleRow = row{
 
 // fullEnv is the environment of the full installation.
 func (b *bench) fullEnv() []string {
-	dir := filepath.Join(b.dir, "full")
-	return []string{"CTR_ROOT=" + filepath.Join(dir, "data"), "CTR_RUN_ROOT=" + filepath.Join(dir, "run")}
+	return []string{"CTR_ROOT=" + filepath.Join(b.dir, "full"), "CTR_RUN_ROOT=" + filepath.Join(b.runRoot, "full")}
 }
 
 // crowd is how many commands start at once.
