@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/opencontainers/cgroups"
-	"github.com/opencontainers/cgroups/manager"
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
 
@@ -48,16 +46,12 @@ func (c Config) prebuildCgroups(config *configs.Config, hierarchies map[string]s
 
 // hierarchies returns where the hierarchies of cgroup v1 are mounted, by controller.
 func hierarchies() (map[string]string, error) {
-	const any = "/ctr"
-	m, err := manager.New(&cgroups.Cgroup{Path: any, Resources: &cgroups.Resources{}})
+	roots, err := cgroupRoots()
 	if err != nil {
 		return nil, err
 	}
-	roots := maps.Clone(m.GetPaths())
+	roots = maps.Clone(roots)
 	delete(roots, "") // the unified hierarchy: alone, or beside v1's
-	for controller, path := range roots {
-		roots[controller] = strings.TrimSuffix(path, any)
-	}
 	return roots, nil
 }
 
