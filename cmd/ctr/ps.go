@@ -79,11 +79,11 @@ func runPs(_ context.Context, in *lifecycle.Installation, o psOptions, ui *ui) e
 	}
 	now := time.Now()
 	var rows []format.Container
-	for _, c := range all {
+	for i, shown := range v.views(all) {
 		if o.last >= 0 && len(rows) >= o.last {
 			break
 		}
-		shown := v.view(c)
+		c := all[i]
 		s := summary{Summary: shown.Summary(now), container: c, state: shown.State}
 		if !keep(s) {
 			continue

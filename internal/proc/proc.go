@@ -39,7 +39,8 @@ func Of(pid int) (ID, error) {
 	if pid <= 0 {
 		return ID{}, fmt.Errorf("process %d: %w", pid, ErrGone)
 	}
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	var line [1024]byte // some 50 numbers, and a name of 64 bytes at most
+	stat, err := readStat(pid, line[:])
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 			return ID{}, fmt.Errorf("process %d: %w", pid, ErrGone)
@@ -54,6 +55,21 @@ func Of(pid int) (ID, error) {
 		return ID{}, fmt.Errorf("process %d: %w", pid, ErrGone)
 	}
 	return ID{PID: pid, Start: start}, nil
+}
+
+// readStat reads /proc/PID/stat into the buffer, without what os.File does for files that can be polled: it is asked often.
+func readStat(pid int, line []byte) ([]byte, error) {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("open", err)
+	}
+	defer unix.Close(fd)
+	for {
+		n, err := unix.Read(fd, line)
+		if !errors.Is(err, unix.EINTR) {
+			return line[:max(n, 0)], os.NewSyscallError("read", err)
+		}
+	}
 }
 
 // parseStat takes the state (field 3) and the start time (field 22) from the text of /proc/PID/stat. The command name

@@ -3,6 +3,7 @@ package engine
 import (
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"ctr/runtime/container"
 )
@@ -24,11 +25,11 @@ func SystemPaths(s container.Security) (masked, readonly []string) {
 	return systemPaths(s, host{throttles: throttles()})
 }
 
-// throttles tell how hot other tenants make the machine (moby masks them since 25.0.4).
-func throttles() []string {
+// throttles tell how hot other tenants make the machine (moby masks them since 25.0.4). They are looked for once.
+var throttles = sync.OnceValue(func() []string {
 	paths, _ := filepath.Glob("/sys/devices/system/cpu/cpu*/thermal_throttle")
 	return paths
-}
+})
 
 // systemPaths returns the paths to hide and those to protect.
 func systemPaths(s container.Security, h host) (masked, readonly []string) {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path"
@@ -39,8 +38,8 @@ func (in *Installation) parentOf(c *container.Container) string {
 }
 
 // KeepCgroupParent is called before the cgroup of a container is made, and done when it is there: until then an empty parent
-// is not taken away. Cgroups above it that do not exist yet, and are not below ours, are written down as made by us: those
-// that somebody else has made are left to them.
+// is not taken away. Cgroups above it that are below ours, or do not exist yet, are written down as made by us: those that
+// somebody else has made are left to them.
 func (in *Installation) KeepCgroupParent(c *container.Container) (done func(), err error) {
 	if c.Resources.CgroupParent == "" {
 		return func() {}, nil
@@ -49,7 +48,7 @@ func (in *Installation) KeepCgroupParent(c *container.Container) (done func(), e
 	if err != nil {
 		return nil, err
 	}
-	for p := in.parentOf(c); p != "/" && !in.ownCgroup(p) && len(CgroupDirs(p)) == 0; p = path.Dir(p) {
+	for p := in.parentOf(c); p != "/" && p != in.CgroupParent() && (in.ownCgroup(p) || len(CgroupDirs(p)) == 0); p = path.Dir(p) {
 		f, err := os.OpenFile(in.parentMark(p), os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
 			lock.Close()
@@ -93,29 +92,18 @@ func (in *Installation) ReleaseCgroupParents() error {
 	return errors.Join(errs...)
 }
 
-// CgroupParents returns the cgroups that those of containers may be in: ours, what was made below it, and what was made
-// elsewhere because it was asked for.
+// CgroupParents returns the cgroups that those of containers may be in: ours, and what was made because it was asked for. It
+// reads what was written down, and not the hierarchies, which hold every container ten times with cgroup v1.
 func (in *Installation) CgroupParents() []string {
 	parents := []string{in.CgroupParent()}
-	for _, root := range CgroupDirs(in.CgroupParent()) {
-		filepath.WalkDir(root, func(dir string, d fs.DirEntry, err error) error { //nolint:errcheck // what has gone is good
-			if err == nil && d.IsDir() && container.ReservedCgroup(d.Name()) {
-				return fs.SkipDir
-			}
-			if err == nil && d.IsDir() {
-				parents = append(parents, path.Join(in.CgroupParent(), strings.TrimPrefix(dir, root)))
-			}
-			return nil
-		})
-	}
 	marks, _ := os.ReadDir(in.parentMarks())
 	for _, m := range marks {
-		if p, err := url.PathUnescape(m.Name()); err == nil {
+		if p, err := url.PathUnescape(m.Name()); err == nil && p != in.CgroupParent() {
 			parents = append(parents, p)
 		}
 	}
 	slices.Sort(parents)
-	return slices.Compact(parents)
+	return parents
 }
 
 func (in *Installation) ownCgroup(p string) bool {
