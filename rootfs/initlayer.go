@@ -1,6 +1,7 @@
 package rootfs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,9 +36,10 @@ func (l *Layers) Stack(chainIDs []string) ([]string, error) {
 	if st, ok := topmost("etc", dirs); ok {
 		etc = st
 	}
-	path := filepath.Join(l.dir, fmt.Sprintf("%s-%d-%d-%o", initVersion, etc.Uid, etc.Gid, etc.Mode&0o7777))
+	name := fmt.Sprintf("%s-%d-%d-%o", initVersion, etc.Uid, etc.Gid, etc.Mode&0o7777)
+	path := filepath.Join(l.dir, name)
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := l.makeInitLayer(path, dirs); err != nil {
+		if err := l.makeInitLayer(name, dirs); err != nil {
 			return nil, err
 		}
 	} else if err != nil {
@@ -47,19 +49,29 @@ func (l *Layers) Stack(chainIDs []string) ([]string, error) {
 }
 
 // makeInitLayer makes a shared init layer, unless somebody else is faster.
-func (l *Layers) makeInitLayer(path string, dirs []string) (err error) {
-	tmp, err := os.MkdirTemp(l.dir, tmpPrefix)
+func (l *Layers) makeInitLayer(name string, dirs []string) (err error) {
+	tmp, err := l.reserve(context.Background(), name)
 	if err != nil {
 		return fmt.Errorf("prepare init layer: %w", diskFull(l.dir, err))
 	}
-	defer os.RemoveAll(tmp)
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return fmt.Errorf("prepare init layer: %w", err)
+	defer tmp.Close()
+	path := filepath.Join(l.dir, name)
+	if _, err := os.Lstat(path); err == nil {
+		return l.discard(tmp)
 	}
-	if err := PrepareInitLayer(tmp, dirs...); err != nil {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.discard(tmp))
+		}
+	}()
+	// What a killed process left is as good as what is made here.
+	if err := PrepareInitLayer(tmp.File().Name(), dirs...); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, path); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.ENOTEMPTY) {
+	if err := unix.Syncfs(tmp.Fd()); err != nil { // see unpack
+		return fmt.Errorf("prepare init layer: %w", os.NewSyscallError("syncfs", err))
+	}
+	if err := os.Rename(tmp.File().Name(), path); err != nil {
 		return fmt.Errorf("prepare init layer: %w", err)
 	}
 	return nil

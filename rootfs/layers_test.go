@@ -1,6 +1,7 @@
 package rootfs_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -228,7 +230,10 @@ func TestKilledUnpack(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := out.Read(make([]byte, 1)); err != nil { // it blocks
+		said := bufio.NewScanner(out)
+		for said.Scan() && !strings.Contains(said.Text(), "unpacking") { // then it blocks
+		}
+		if err := said.Err(); err != nil {
 			t.Fatal(err)
 		}
 		l := openLayers(t, h.Dir)
@@ -250,6 +255,37 @@ func TestKilledUnpack(t *testing.T) {
 		}
 		if got := names(t, h.Dir); !slices.Equal(got, []string{fmt.Sprintf("%064x", 2)}) {
 			t.Errorf("in the folder: %q", got)
+		}
+	})
+}
+
+// The layer that containers share is made once, by whoever is first, and nobody who tidies up takes it for a rest.
+func TestStackWhileSwept(t *testing.T) {
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		for round := range 20 {
+			l := openLayers(t, filepath.Join(h.Dir, strconv.Itoa(round)))
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					dirs, err := l.Stack(nil)
+					if err != nil || len(dirs) != 1 {
+						t.Errorf("stack: %q, %v", dirs, err)
+						return
+					}
+					if target, err := os.Readlink(filepath.Join(dirs[0], "etc/mtab")); err != nil || target != "/proc/mounts" {
+						t.Errorf("not whole: %q, %v", target, err)
+					}
+				})
+				wg.Go(func() {
+					if err := l.Sweep(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if got := names(t, filepath.Join(h.Dir, strconv.Itoa(round))); len(got) != 1 {
+				t.Errorf("in the folder: %q", got)
+			}
 		}
 	})
 }
