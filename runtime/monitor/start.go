@@ -236,7 +236,8 @@ func (r *run) announce(init proc.ID) error {
 	return nil
 }
 
-// release lets the program go.
+// release lets the program go, and writes down that it runs. Only then is it one that a successor takes over: an init that nobody
+// has released would wait for ever.
 func (r *run) release() error {
 	defer span.Begin("release").End()
 	m := r.m
@@ -247,13 +248,13 @@ func (r *run) release() error {
 	if err := m.c.WriteExit(container.Exit{StartedAt: r.began, Restarts: m.record.Restarts}); err != nil {
 		return err
 	}
-	m.record.StartedAt, m.record.Restarting = r.began, false
-	if err := m.c.WriteMonitor(m.record); err != nil {
-		return err
-	}
 	r.joins.closeNamespaces()
 	r.closeUserNS()
-	return r.created.Release()
+	if err := r.created.Release(); err != nil {
+		return err
+	}
+	m.record.StartedAt, m.record.Restarting = r.began, false
+	return m.c.WriteMonitor(m.record)
 }
 
 // hand hands the program's streams to the keeper.
