@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ctr/internal/idmap"
 	"ctr/rootfs/inroot"
 )
 
@@ -116,28 +115,6 @@ func PrepareInitLayer(upper string, lower ...string) error {
 		return fmt.Errorf("prepare init layer: /etc/mtab: %w", diskFull(upper, err))
 	}
 	return nil
-}
-
-// ShiftOwners gives a new upper folder, in which nobody has made anything but perhaps PrepareInitLayer, the owners that a
-// container with IDs of its own has for it. (What the layers hold is not touched: see Overlay.)
-func ShiftOwners(upper string, ids idmap.Map) error {
-	return filepath.WalkDir(upper, func(name string, _ fs.DirEntry, err error) error {
-		var st unix.Stat_t
-		if err == nil {
-			err = unix.Lstat(name, &st)
-		}
-		uid, gid, ok := ids.Outside(int(st.Uid), int(st.Gid))
-		if err == nil && ok {
-			err = unix.Lchown(name, uid, gid)
-		}
-		if err == nil && st.Mode&unix.S_IFMT != unix.S_IFLNK {
-			err = unix.Chmod(name, st.Mode&0o7777) // chown(2) clears setgid
-		}
-		if err != nil {
-			return fmt.Errorf("prepare init layer: %q: %w", name, err)
-		}
-		return nil
-	})
 }
 
 // realDir makes a folder unless there is one. Its parent is real already.

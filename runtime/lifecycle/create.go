@@ -12,7 +12,6 @@ import (
 	"ctr/images"
 	"ctr/internal/span"
 	"ctr/network"
-	"ctr/rootfs"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
 	"ctr/runtime/events"
@@ -84,7 +83,13 @@ func (in *Installation) fill(c *container.Container) error {
 	if c.IDs.IsZero() {
 		return nil
 	}
-	return rootfs.ShiftOwners(c.UpperDir(), c.IDs)
+	// The upper folder is no idmapped mount (see rootfs.Overlay): what is root's inside belongs to root's IDs outside.
+	if uid, gid, ok := c.IDs.Outside(0, 0); ok {
+		if err := os.Chown(c.UpperDir(), uid, gid); err != nil {
+			return fmt.Errorf("make writable layer: %w", err)
+		}
+	}
+	return nil
 }
 
 // findImage returns the image that the user means, and asks the registry as far as they allow.
