@@ -52,7 +52,7 @@ func (s *survey) curable() bool {
 // cure puts everything in its place. All steps are tried.
 func (s *survey) cure() error {
 	errs := []error{s.onHost(func(c *rtnl.Conn) error {
-		errs := []error{s.sweepLinks(c, false)}
+		errs := []error{s.sweepLocked(c)}
 		for _, one := range s.specs {
 			now, d, err := s.ensure(c, one)
 			if err == nil {
@@ -70,7 +70,12 @@ func (s *survey) cure() error {
 		}
 	}
 	if s.rules {
-		errs = append(errs, s.firewall.Repair(s.wanted()))
+		errs = append(errs, s.firewall.Repair(func() ([]firewall.Network, []firewall.Port, error) {
+			now := &survey{Networks: s.Networks}
+			err := now.read()
+			networks, ports := now.wanted()
+			return networks, ports, err
+		}))
 	}
 	return errors.Join(errs...)
 }

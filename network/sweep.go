@@ -121,9 +121,20 @@ func (n *Networks) sweepSandboxes(dead []ipam.Lease) error {
 	return errors.Join(errs...)
 }
 
+// sweepLocked is sweepLinks for who does not hold the lock.
+func (n *Networks) sweepLocked(c *rtnl.Conn) error {
+	unlock, err := durable.Lock(n.config.Data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return n.sweepLinks(c, false)
+}
+
 // sweepLinks deletes the links with our mark that belong to nobody: ends of veth pairs whose container has no live lease, and
 // devices of networks that have no record. A container takes its lease before its link is made, so the links are listed
-// first. With all it spares none.
+// first. With all it spares none. The caller holds the lock: else somebody may make a bridge of the same name meanwhile, the
+// rules of which would go.
 func (n *Networks) sweepLinks(c *rtnl.Conn, all bool) error {
 	links, err := c.Links()
 	if err != nil {

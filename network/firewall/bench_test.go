@@ -2,7 +2,9 @@ package firewall_test
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -92,29 +94,50 @@ func TestManyPorts(t *testing.T) {
 	})
 }
 
-// Many processes at once: nobody undoes what another does.
+// Many processes at once, some of which repair: nobody undoes what another does. As in life, what is to be is written down before
+// it is done, and forgotten after it was undone.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
 		const workers, networks = 16, 4
-		var wg sync.WaitGroup
 		var all []firewall.Network
 		for i := range networks {
 			all = append(all, firewall.Network{
 				Bridge: fmt.Sprint("br", i), Prefixes: prefixes(fmt.Sprintf("172.%d.0.0/16", 18+i)), Gateways: addrs(fmt.Sprintf("172.%d.0.1", 18+i)),
 			})
 		}
-		stays := make([]firewall.Port, workers)
+		var mu sync.Mutex
+		written := map[int]firewall.Port{}
+		write := func(i int, p *firewall.Port) {
+			mu.Lock()
+			defer mu.Unlock()
+			if delete(written, i); p != nil {
+				written[i] = *p
+			}
+		}
+		read := func() ([]firewall.Network, []firewall.Port, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return all, slices.Collect(maps.Values(written)), nil
+		}
+		var wg sync.WaitGroup
 		for i := range workers {
 			wg.Go(func() {
 				f := firewall.Open(nil, "")
 				ip := netip.AddrFrom4([4]byte{172, byte(18 + i%networks), 0, byte(2 + i)})
 				for round := range 10 {
+					if i < 2 {
+						if err := f.Repair(read); err != nil {
+							t.Error(err)
+						}
+						continue
+					}
 					if _, err := f.AddNetwork(all[i%networks]); err != nil {
 						t.Error(err)
 					}
 					p := port("tcp", "", uint16(20000+i), ip, 80)
 					p.Owner = fmt.Sprint(i, round)
+					write(i, &p)
 					if err := f.AddPorts([]firewall.Port{p}); err != nil {
 						t.Error(err)
 					}
@@ -122,13 +145,14 @@ func TestManyAtOnce(t *testing.T) {
 						if err := f.RemovePorts([]firewall.Port{p}); err != nil {
 							t.Error(err)
 						}
+						write(i, nil)
 					}
-					stays[i] = p
 				}
 			})
 		}
 		wg.Wait()
-		if findings, err := firewall.Open(nil, "").Check(all, stays); err != nil || len(findings) > 0 {
+		networksNow, ports, _ := read()
+		if findings, err := firewall.Open(nil, "").Check(networksNow, ports); err != nil || len(findings) > 0 {
 			t.Errorf("check: %v, %v", findings, err)
 		}
 	})

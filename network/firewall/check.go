@@ -51,7 +51,7 @@ func (f *Firewall) wanted(networks []Network, ports []Port) []element {
 
 // checkTable compares our table with what it should be.
 func (s *session) checkTable(rs ruleset, want []element) ([]Finding, error) {
-	_, err := s.nft.ListTableOfFamily(s.table.Name, s.table.Family)
+	_, err := s.kernel.ListTableOfFamily(s.table.Name, s.table.Family)
 	if errors.Is(err, unix.ENOENT) {
 		if len(want) == 0 {
 			return nil, nil // not a single network yet
@@ -92,7 +92,7 @@ func (s *session) checkTable(rs ruleset, want []element) ([]Finding, error) {
 
 // checkChain compares one chain with what it should be.
 func (s *session) checkChain(c chain) []Finding {
-	have, err := s.nft.GetRules(s.table, &nftables.Chain{Name: c.name})
+	have, err := s.kernel.GetRules(s.table, &nftables.Chain{Name: c.name})
 	if err != nil {
 		// The library hides why; a chain that cannot be read is made again, or the transaction tells.
 		return cured("chain %s is missing from table inet %s", c.name, s.table.Name)
@@ -179,7 +179,7 @@ func (s *session) trusts(g gate, bridge string) bool {
 		if c.Table.Name != g.base.Table.Name || c.Table.Family != g.base.Table.Family {
 			continue
 		}
-		rules, err := s.nft.GetRules(c.Table, c)
+		rules, err := s.kernel.GetRules(c.Table, c)
 		if err != nil {
 			continue // gone since
 		}
@@ -225,18 +225,24 @@ func welcomes(r *nftables.Rule, bridge string) (direction expr.MetaKey, zone boo
 // owned tells whether a table belongs to a running program, which the kernel lets nobody else change (NFT_TABLE_F_OWNER).
 func (s *session) owned(t *nftables.Table) bool {
 	const owner = 2
-	table, err := s.nft.ListTableOfFamily(t.Name, t.Family)
+	table, err := s.kernel.ListTableOfFamily(t.Name, t.Family)
 	return err == nil && table.Flags&owner != 0
 }
 
-// Repair makes the table again with exactly these networks and ports, in one transaction, and lets the networks pass rules
-// of others again. Connections survive it.
-func (f *Firewall) Repair(networks []Network, ports []Port) error {
-	want := f.wanted(networks, ports)
+// Repair makes the table again with exactly the networks and ports that wanted returns, in one transaction, and lets the
+// networks pass rules of others again. Connections survive it. Whoever adds or removes rules while wanted looks makes it be
+// called again: what was on disk before its rules were set is not lost.
+func (f *Firewall) Repair(wanted func() ([]Network, []Port, error)) error {
+	var networks []Network
 	err := f.update(func(s *session) (bool, error) {
-		s.nft.AddTable(s.table)
-		s.nft.DelTable(s.table)
-		return true, errors.Join(s.install(tableOf(f.table)), s.add(want))
+		var ports []Port
+		var err error
+		if networks, ports, err = wanted(); err != nil {
+			return false, err
+		}
+		s.gathered.AddTable(s.table)
+		s.gathered.DelTable(s.table)
+		return true, errors.Join(s.install(tableOf(f.table)), s.add(f.wanted(networks, ports)))
 	})
 	if err != nil {
 		return fmt.Errorf("repair firewall table %q: %w", f.table, f.explain(err))

@@ -25,11 +25,11 @@ func RedirectDNS(ns *netns.Handle, udp, tcp uint16) error {
 	}
 	defer s.close()
 	// A namespace that is new has no such table. To replace one waits for an RCU grace period: ten milliseconds and more.
-	s.nft.CreateTable(s.table)
+	s.gathered.CreateTable(s.table)
 	err = errors.Join(s.install(dnsTable(udp, tcp)), s.commit())
 	if errors.Is(err, unix.EEXIST) {
-		s.nft.AddTable(s.table)
-		s.nft.DelTable(s.table)
+		s.gathered.AddTable(s.table)
+		s.gathered.DelTable(s.table)
 		err = errors.Join(s.install(dnsTable(udp, tcp)), s.commit())
 		if err == nil {
 			err = forgetResolver(ns, udp, tcp)

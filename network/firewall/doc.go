@@ -26,6 +26,7 @@
 //     forbids it) what comes from the same bridge; nothing else;
 //   - nothing leaves an internal network, neither to another interface nor to the host.
 //
-// A Firewall has no state but its arguments, may be used by many goroutines and processes at once, and costs one netlink
-// socket per call. It never runs nft or iptables.
+// A Firewall has no state but its arguments, and costs one netlink socket per call. It may be used by many goroutines and
+// processes at once, without a lock: a transaction names the generation of rules that it was made for, and the kernel refuses
+// it if anybody has changed a rule since (transaction.go). It never runs nft or iptables.
 package firewall

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"ctr/network/netns"
@@ -74,15 +73,17 @@ func (f *Firewall) AddNetwork(n Network) (fresh bool, err error) {
 func (f *Firewall) addNetwork(n Network) (fresh bool, err error) {
 	want, present := n.elements(), false
 	err = f.update(func(s *session) (bool, error) {
+		present = false
 		have, err := s.elements(setNetworks)
 		if err == nil && slices.ContainsFunc(have, func(e element) bool { return e.id() == want[0].id() && same(e, want[0]) }) {
 			present = true
-			fresh, err = f.mark(s, n)
+			missed, err := f.mark(s, n)
+			fresh = fresh || missed
 			return false, err
 		}
 		// Whatever is wrong, the transaction below cures it or says why it cannot be cured.
 		have, err = s.elements(networkSets()...)
-		fresh = errors.Is(err, unix.ENOENT)
+		fresh = fresh || errors.Is(err, unix.ENOENT)
 		if err != nil {
 			have = nil
 		}
@@ -258,8 +259,8 @@ func (f *Firewall) inside(do func() error) error {
 func (f *Firewall) Reset() error {
 	err := f.update(func(s *session) (bool, error) {
 		// Added first, so that there is something to delete.
-		s.nft.AddTable(s.table)
-		s.nft.DelTable(s.table)
+		s.gathered.AddTable(s.table)
+		s.gathered.DelTable(s.table)
 		return true, nil
 	})
 	err = errors.Join(err, f.unmarkAll())
@@ -267,34 +268,4 @@ func (f *Firewall) Reset() error {
 		return fmt.Errorf("remove firewall table %q: %w", f.table, err)
 	}
 	return nil
-}
-
-// update looks, gathers and commits (if there is anything to change), and does it again when another process was faster:
-// the kernel refuses a transaction as a whole that removes what is gone or adds what is there with another value.
-func (f *Firewall) update(gather func(*session) (changed bool, err error)) error {
-	var err error
-	for range 20 {
-		var again bool
-		if again, err = f.updateOnce(gather); !again {
-			return err
-		}
-	}
-	return err
-}
-
-func (f *Firewall) updateOnce(gather func(*session) (bool, error)) (again bool, err error) {
-	s, err := dial(f.ns, nftables.TableFamilyINet, f.table)
-	if err != nil {
-		return false, err
-	}
-	defer s.close()
-	changed, err := gather(s)
-	if err != nil || !changed {
-		return false, err
-	}
-	if err := s.nl.SetWriteBuffer(sendBuffer); err != nil {
-		return false, fmt.Errorf("enlarge send buffer: %w", err)
-	}
-	err = s.commit()
-	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY), err
 }

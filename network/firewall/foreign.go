@@ -53,7 +53,7 @@ func (g gate) version() ipVersion {
 
 // foreignChains returns the chains of others that packets to route may pass.
 func (s *session) foreignChains() ([]*nftables.Chain, error) {
-	chains, err := s.nft.ListChains()
+	chains, err := s.kernel.ListChains()
 	if err != nil {
 		return nil, fmt.Errorf("list chains: %w", err)
 	}
@@ -75,7 +75,7 @@ func (s *session) gates() ([]gate, error) {
 		if c.Type != nftables.ChainTypeFilter || !forwards(c) {
 			continue
 		}
-		rules, err := s.nft.GetRules(c.Table, c)
+		rules, err := s.kernel.GetRules(c.Table, c)
 		if err != nil {
 			continue // gone since
 		}
@@ -88,7 +88,7 @@ func (s *session) gates() ([]gate, error) {
 		})
 		if user >= 0 && slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return jumpsTo(r, chainDockerUser) }) {
 			g.at = chains[user]
-			if g.have, err = s.nft.GetRules(c.Table, g.at); err != nil {
+			if g.have, err = s.kernel.GetRules(c.Table, g.at); err != nil {
 				continue
 			}
 		}
@@ -114,7 +114,7 @@ func (f *Firewall) Inputs() ([]string, error) {
 		if c.Type != nftables.ChainTypeFilter || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookInput {
 			continue
 		}
-		rules, err := s.nft.GetRules(c.Table, c)
+		rules, err := s.kernel.GetRules(c.Table, c)
 		if err == nil && shut(c, rules) {
 			found = append(found, gate{base: c}.String())
 		}
@@ -222,7 +222,7 @@ func (f *Firewall) mark(s *session, n Network) (missed bool, err error) {
 			continue
 		}
 		for _, m := range missing {
-			s.nft.InsertRule(&nftables.Rule{Table: g.at.Table, Chain: g.at, Exprs: m, UserData: commentData(f.table)})
+			s.gathered.InsertRule(&nftables.Rule{Table: g.at.Table, Chain: g.at, Exprs: m, UserData: commentData(f.table)})
 		}
 		// Each gate by itself: one that refuses does not keep the others shut.
 		err := s.commit()
@@ -256,14 +256,14 @@ func (f *Firewall) removeMarks(chosen func(bridge string) bool) error {
 			if !forwards(c) && c.Name != chainDockerUser {
 				continue
 			}
-			rules, err := s.nft.GetRules(c.Table, c)
+			rules, err := s.kernel.GetRules(c.Table, c)
 			if err != nil {
 				continue // gone since, and its rules with it
 			}
 			for _, r := range rules {
 				if bridge, _, ok := f.marked(r); ok && chosen(bridge) {
 					found = true
-					if err := s.nft.DelRule(&nftables.Rule{Table: c.Table, Chain: c, Handle: r.Handle}); err != nil {
+					if err := s.gathered.DelRule(&nftables.Rule{Table: c.Table, Chain: c, Handle: r.Handle}); err != nil {
 						return false, fmt.Errorf("encode rule: %w", err)
 					}
 				}

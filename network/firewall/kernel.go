@@ -23,7 +23,7 @@ func (f *Firewall) explain(err error) error {
 		if err := s.install(t); err != nil {
 			return err
 		}
-		s.nft.DelTable(s.table) // in the same transaction: the table is never seen
+		s.gathered.DelTable(s.table) // in the same transaction: the table is never seen
 		return s.commit()
 	})
 }

@@ -43,7 +43,7 @@ func TestProbes(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.close()
-		if tables, err := s.nft.ListTables(); err != nil || len(tables) > 0 {
+		if tables, err := s.kernel.ListTables(); err != nil || len(tables) > 0 {
 			t.Errorf("tables after the probes: %v, %v", tables, err)
 		}
 	})

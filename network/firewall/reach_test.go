@@ -276,7 +276,7 @@ func TestIntruders(t *testing.T) {
 		client, asker := dial(l.lanA, "10.1.0.1:5555"), dial(a, "10.1.0.2:80")
 		run(t, "nft", "delete", "table", "inet", "ctr")
 		intruders := []net.Conn{dial(l.lanA, "172.17.0.2:80"), dial(l.lanA, "[fd00:17::2]:80")}
-		must(t, l.Repair(networks, published))
+		must(t, l.Repair(func() ([]firewall.Network, []firewall.Port, error) { return networks, published, nil }))
 		for _, conn := range intruders {
 			if answered(conn) {
 				t.Errorf("%v is still in", conn.RemoteAddr())

@@ -20,13 +20,14 @@ import (
 // session is one netlink socket to the nftables of one network namespace. What is to change is gathered and sent as one
 // transaction by commit. It is for one goroutine.
 type session struct {
-	nft   *nftables.Conn
-	nl    *netlink.Conn // the socket of nft
-	table *nftables.Table
+	kernel   *nftables.Conn // what there is
+	nl       *netlink.Conn  // its socket
+	gathered *nftables.Conn // what is to change; the library knows nothing of generations, so that commit sends it
+	batch    []netlink.Message
+	table    *nftables.Table
+	// generation is the number of the rules that were looked at; 0: they were not, and what is gathered is right whatever there is.
+	generation uint32
 }
-
-// sendBuffer holds a transaction with some 10,000 elements; the default of 208 KiB some 1,500.
-const sendBuffer = 4 << 20
 
 // dial opens a session in a network namespace (nil: the process's own).
 func dial(ns *netns.Handle, family nftables.TableFamily, table string) (*session, error) {
@@ -39,8 +40,12 @@ func dial(ns *netns.Handle, family nftables.TableFamily, table string) (*session
 		options = append(options, nftables.WithNetNSFd(ns.Fd()))
 	}
 	var err error
-	if s.nft, err = nftables.New(options...); err != nil {
+	if s.kernel, err = nftables.New(options...); err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
+	}
+	if s.gathered, err = nftables.New(nftables.WithTestDial(s.take)); err != nil {
+		s.close()
+		return nil, fmt.Errorf("gather transaction: %w", err)
 	}
 	return s, nil
 }
@@ -49,19 +54,14 @@ func dial(ns *netns.Handle, family nftables.TableFamily, table string) (*session
 // end of a socket waits for an RCU grace period, ten milliseconds and more (nft_rcv_nl_event in nf_tables_api.c). Nothing
 // is lost, since each commit was answered.
 func (s *session) close() {
-	go func() { _ = s.nft.CloseLasting() }()
-}
-
-// commit sends what was gathered: all of it comes into effect at once, or nothing.
-func (s *session) commit() error {
-	return s.nft.Flush()
+	go func() { _ = s.kernel.CloseLasting() }()
 }
 
 // install makes the table, its sets and its chains where they are missing, and sets the rules of its chains anew.
 func (s *session) install(rs ruleset) error {
-	s.nft.AddTable(s.table)
+	s.gathered.AddTable(s.table)
 	for i, st := range rs.sets {
-		if err := s.nft.AddSet(s.set(st, uint32(i)+1), nil); err != nil {
+		if err := s.gathered.AddSet(s.set(st, uint32(i)+1), nil); err != nil {
 			return fmt.Errorf("encode set %q: %w", st.name, err)
 		}
 	}
@@ -71,13 +71,13 @@ func (s *session) install(rs ruleset) error {
 			policy := nftables.ChainPolicyAccept
 			base.Policy = &policy
 		}
-		s.nft.AddChain(base)
+		s.gathered.AddChain(base)
 	}
 	for _, c := range rs.chains {
 		at := &nftables.Chain{Name: c.name, Table: s.table}
-		s.nft.FlushChain(at)
+		s.gathered.FlushChain(at)
 		for _, r := range c.rules {
-			s.nft.AddRule(&nftables.Rule{Table: s.table, Chain: at, Exprs: r.statements, UserData: commentData(r.comment)})
+			s.gathered.AddRule(&nftables.Rule{Table: s.table, Chain: at, Exprs: r.statements, UserData: commentData(r.comment)})
 		}
 	}
 	return nil
@@ -110,8 +110,9 @@ func commentData(comment string) []byte {
 
 // add and remove gather elements for the next commit. Adding one that is there already, the same, is good; removing one
 // that is not makes the transaction fail.
-func (s *session) add(list []element) error    { return s.change(list, s.nft.SetAddElements) }
-func (s *session) remove(list []element) error { return s.change(list, s.nft.SetDeleteElements) }
+func (s *session) add(list []element) error { return s.change(list, s.gathered.SetAddElements) }
+
+func (s *session) remove(list []element) error { return s.change(list, s.gathered.SetDeleteElements) }
 
 // maxElements is how many elements go into one message: the length of an attribute has 16 bits.
 const maxElements = 256
@@ -226,7 +227,17 @@ func decodeElements(set string, replies []netlink.Message) ([]element, error) {
 			return nil, err
 		}
 	}
-	return pair(list, ends), nil
+	return pair(once(list), ends), nil
+}
+
+// once leaves out what is listed again: the kernel begins anew when a hash grows while it lists it (nft_rhash_walk).
+func once(list []element) []element {
+	seen := make(map[string]bool, len(list))
+	return slices.DeleteFunc(list, func(e element) bool {
+		again := seen[e.key]
+		seen[e.key] = true
+		return again
+	})
 }
 
 // pair gives each start of an interval the nearest end behind it: the kernel lists the two apart.
