@@ -57,15 +57,21 @@ type survey struct {
 	records  []*Record // of containers that run
 	findings []Finding
 	rules    bool // the firewall has something to cure
+
+	forwarding map[int][]string                 // MACs that bridges were told, by their ports
+	neighbours map[string]map[netip.Addr]string // MACs that the host was told, by the ID of the network
 }
 
 // survey looks at everything.
 func (n *Networks) survey() (*survey, error) {
-	s := &survey{Networks: n}
+	s := &survey{Networks: n, neighbours: map[string]map[netip.Addr]string{}}
 	if err := s.read(); err != nil {
 		return nil, err
 	}
-	err := n.onHost(func(c *rtnl.Conn) error {
+	err := n.onHost(func(c *rtnl.Conn) (err error) {
+		if s.forwarding, err = c.Forwarding(); err != nil {
+			return err
+		}
 		for _, one := range s.specs {
 			if err := s.checkNetwork(c, one); err != nil {
 				return fmt.Errorf("check network %s: %w", one.Name, err)
@@ -151,7 +157,8 @@ func (s *survey) checkNetwork(c *rtnl.Conn, one Spec) error {
 			}
 		}
 	}
-	return nil
+	s.neighbours[one.ID], err = c.Neighbours(l.Index)
+	return err
 }
 
 // checkParent looks at the link that a macvlan or ipvlan network hangs on.
@@ -218,41 +225,6 @@ func (s *survey) checkContainer(c *rtnl.Conn, r *Record) error {
 		found(Endpoint{}, true, "%s is missing: ip netns does not show it", path)
 	}
 	return nil
-}
-
-// checkPort looks at the host's end of an endpoint's veth pair.
-func (s *survey) checkPort(c *rtnl.Conn, r *Record, e Endpoint, found func(Endpoint, bool, string, ...any)) error {
-	i := slices.IndexFunc(s.specs, func(one Spec) bool { return one.ID == e.Network })
-	if e.HostSide == "" || i < 0 {
-		return nil
-	}
-	one := s.specs[i]
-	port, err := c.Link(e.HostSide)
-	if errors.Is(err, rtnl.ErrNotFound) || err == nil && port.Alias != mark(s.config.Tag, r.Spec.ID) {
-		found(e, false, "%s, its end of network %s in the host, is gone, and its %s with it: restart the container", e.HostSide, e.Name, e.Interface)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	device, err := c.Link(one.Bridge)
-	switch {
-	case errors.Is(err, rtnl.ErrNotFound) || err == nil && port.Master != device.Index:
-		found(e, true, "%s is not a port of bridge %s", e.HostSide, one.Bridge)
-		return nil
-	case err != nil:
-		return err
-	case !port.Up:
-		found(e, true, "%s is down", e.HostSide)
-	}
-	if o, err := one.options(); err != nil || !o.noICC {
-		return err
-	}
-	apart, err := c.Isolated(port.Index)
-	if err == nil && !apart {
-		found(e, true, "%s is not isolated from the other ports of %s", e.HostSide, one.Bridge)
-	}
-	return err
 }
 
 // wanted returns what the firewall should have.

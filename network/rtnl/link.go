@@ -233,37 +233,6 @@ func (c *Conn) Addrs(index int) ([]netip.Prefix, error) {
 	return all, nil
 }
 
-// AddForwarding tells a bridge, for good, that a MAC is behind its port. Sticky: else the next frame that has the MAC for its
-// source, whoever sends it, would move the entry to another port, static or not (br_fdb_update; Linux 4.20).
-func (c *Conn) AddForwarding(port int, mac net.HardwareAddr) error {
-	err := c.NeighSet(&netlink.Neigh{
-		LinkIndex: port, Family: unix.AF_BRIDGE, HardwareAddr: mac,
-		Flags: netlink.NTF_MASTER | netlink.NTF_STICKY, State: netlink.NUD_NOARP,
-	})
-	if err != nil {
-		return fmt.Errorf("add forwarding entry of %s: %w", mac, err)
-	}
-	return nil
-}
-
-// SetNeighbour tells a link, for good, which MAC has an address: nobody is asked, and nobody who claims it is heard.
-func (c *Conn) SetNeighbour(index int, a netip.Addr, mac net.HardwareAddr) error {
-	err := c.NeighSet(&netlink.Neigh{LinkIndex: index, IP: a.AsSlice(), HardwareAddr: mac, State: netlink.NUD_PERMANENT})
-	if err != nil {
-		return fmt.Errorf("set neighbour %s: %w", a, err)
-	}
-	return nil
-}
-
-// DeleteNeighbour undoes SetNeighbour. One that is gone is good.
-func (c *Conn) DeleteNeighbour(index int, a netip.Addr) error {
-	err := c.NeighDel(&netlink.Neigh{LinkIndex: index, IP: a.AsSlice()})
-	if err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("delete neighbour %s: %w", a, err)
-	}
-	return nil
-}
-
 // SetMaster makes a link a port of a bridge.
 func (c *Conn) SetMaster(index, master int) error {
 	if err := c.LinkSetMasterByIndex(byIndex(index), master); err != nil {
