@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,6 +68,9 @@ func (n *Networks) create(s Spec) (_ Spec, err error) {
 	if err != nil && !errors.Is(err, durable.ErrDamaged) {
 		return Spec{}, err // one that is damaged is no reason to refuse another
 	}
+	if err := sharesLink(s, others); err != nil {
+		return Spec{}, err
+	}
 	err = n.onHost(func(c *rtnl.Conn) error {
 		if err := n.sweepLinks(c, false); err != nil {
 			return err
@@ -77,9 +81,6 @@ func (n *Networks) create(s Spec) (_ Spec, err error) {
 		return n.chooseSubnets(c, &s, others)
 	})
 	if err != nil {
-		return Spec{}, err
-	}
-	if err := sharesParent(s, others); err != nil {
 		return Spec{}, err
 	}
 	defer func() {
@@ -109,14 +110,14 @@ func (n *Networks) create(s Spec) (_ Spec, err error) {
 	return s, n.Ensure(s)
 }
 
-// sharesParent refuses a second network on a link of the host: the two would not be kept apart.
-func sharesParent(s Spec, others []Spec) error {
+// sharesLink refuses a second network on a link of the host: the two would not be kept apart.
+func sharesLink(s Spec, others []Spec) error {
 	for _, o := range others {
 		if p := s.Options[OptParent]; p != "" && p == o.Options[OptParent] {
 			return fmt.Errorf("%w: network %s is already using parent interface %s", ErrInvalid, o.Name, p)
 		}
-		if s.Bridge != "" && s.Bridge == o.Bridge {
-			return fmt.Errorf("bridge %s %w: network %s has it", s.Bridge, ErrExists, o.Name)
+		if b := cmp.Or(s.Bridge, s.Options[OptBridgeName]); b != "" && b == o.Bridge {
+			return fmt.Errorf("bridge %s %w: network %s has it", b, ErrExists, o.Name)
 		}
 	}
 	return nil

@@ -13,7 +13,7 @@ type ipvlan struct{ below }
 
 var _ driver = ipvlan{}
 
-var ipvlanDriver = ipvlan{below{OptIPvlanMode, []string{"l2", "l3", "l3s"}}}
+var ipvlanDriver = ipvlan{below{"CONFIG_IPVLAN", OptIPvlanMode, []string{"l2", "l3", "l3s"}}}
 
 var ipvlanModes = map[string]netlink.IPVlanMode{
 	"":    netlink.IPVLAN_MODE_L2,
@@ -22,7 +22,7 @@ var ipvlanModes = map[string]netlink.IPVlanMode{
 	"l3s": netlink.IPVLAN_MODE_L3S,
 }
 
-func (ipvlan) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Handle, mark string) (int, error) {
+func (v ipvlan) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Handle, mark string) (int, error) {
 	o, err := s.options()
 	if err != nil {
 		return 0, err
@@ -31,5 +31,5 @@ func (ipvlan) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Hand
 		return c.LinkAdd(&netlink.IPVlan{LinkAttrs: childAttrs(d, e, ns), Mode: ipvlanModes[o.mode]})
 	}
 	err = untilBuried(buryLink, add, unix.EBUSY)
-	return childIndex(err, s, "CONFIG_IPVLAN", e, ns, mark)
+	return v.childIndex(err, s, e, ns, mark)
 }

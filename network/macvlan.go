@@ -17,7 +17,7 @@ type macvlan struct{ below }
 
 var _ driver = macvlan{}
 
-var macvlanDriver = macvlan{below{OptMacvlanMode, []string{"bridge", "private", "vepa", "passthru"}}}
+var macvlanDriver = macvlan{below{"CONFIG_MACVLAN", OptMacvlanMode, []string{"bridge", "private", "vepa", "passthru"}}}
 
 var macvlanModes = map[string]netlink.MacvlanMode{
 	"":         netlink.MACVLAN_MODE_BRIDGE,
@@ -27,7 +27,7 @@ var macvlanModes = map[string]netlink.MacvlanMode{
 	"passthru": netlink.MACVLAN_MODE_PASSTHRU,
 }
 
-func (macvlan) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Handle, mark string) (int, error) {
+func (m macvlan) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Handle, mark string) (int, error) {
 	o, err := s.options()
 	if err != nil {
 		return 0, err
@@ -49,5 +49,5 @@ func (macvlan) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Han
 	if passthru && errors.Is(err, unix.EINVAL) {
 		return 0, fmt.Errorf("make macvlan: in passthru mode one container has %s to itself: %w", o.parent, unix.EBUSY)
 	}
-	return childIndex(err, s, "CONFIG_MACVLAN", e, ns, mark)
+	return m.childIndex(err, s, e, ns, mark)
 }

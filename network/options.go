@@ -27,6 +27,12 @@ const (
 	OptDNSSearch   = "dns.search"   // domains, with commas between: as --dns-search
 )
 
+// optionDrivers are the drivers that an option is for, where it is not for all.
+var optionDrivers = map[string][]string{
+	OptBridgeName: {"bridge"}, OptICC: {"bridge"}, OptMasquerade: {"bridge"}, OptHostBinding: {"bridge"},
+	OptParent: {"macvlan", "ipvlan"}, OptMacvlanMode: {"macvlan"}, OptIPvlanMode: {"ipvlan"},
+}
+
 // defaultTTL is how long an answer about a container may be kept, in seconds. Docker's 600 makes clients that cache talk to
 // addresses of containers that are long gone.
 const defaultTTL = 5
@@ -64,7 +70,9 @@ func (s Spec) options() (o options, err error) {
 		case OptMTU:
 			o.mtu, err = parseMTU(value)
 		case OptIfacePrefix:
-			o.ifacePrefix, err = value, checkInterfaceName(value+"0")
+			if o.ifacePrefix, err = value, checkInterfaceName(value+"0"); value == "" {
+				err = errors.New("want the beginning of the names of interfaces")
+			}
 		case OptParent:
 			o.parent, err = value, checkInterfaceName(value)
 		case OptMacvlanMode, OptIPvlanMode:
@@ -147,9 +155,15 @@ func checkInterfaceName(s string) error {
 	return nil
 }
 
+// maxName leaves room in the 255 bytes of a file's name for what is added to it.
+const maxName = 128
+
 // checkName refuses names that could be mistaken for a path, an option or an address.
 func checkName(s string) error {
-	ok := len(s) > 0 && len(s) <= 128
+	if len(s) > maxName {
+		return fmt.Errorf("%w: name %.20q... is too long: it has %d characters, and may have %d", ErrInvalid, s, len(s), maxName)
+	}
+	ok := len(s) > 0
 	for i := range len(s) {
 		c := s[i]
 		alphanumeric := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'

@@ -17,6 +17,7 @@ import (
 
 // below is what the drivers have in common whose endpoints hang on a link of the host, the parent.
 type below struct {
+	config string   // the kernel's option
 	option string   // that chooses the mode
 	modes  []string // the first one is the default
 }
@@ -30,11 +31,18 @@ func (b below) check(c *rtnl.Conn, s *Spec) error {
 		last := len(b.modes) - 1
 		return fmt.Errorf("%w %s=%q: want %s or %s", ErrInvalid, b.option, o.mode, strings.Join(b.modes[:last], ", "), b.modes[last])
 	}
-	return checkParent(c, s, o.parent)
+	if err := checkParent(c, s, o); err != nil {
+		return err
+	}
+	if has, tried := probeKinds()[s.Driver]; tried && !has {
+		return fmt.Errorf("network driver %q is %w by this kernel: it lacks %s", s.Driver, ErrUnsupported, b.config)
+	}
+	return nil
 }
 
 // checkParent checks that the link which a macvlan or ipvlan network hangs on is there, or can be made.
-func checkParent(c *rtnl.Conn, s *Spec, parent string) error {
+func checkParent(c *rtnl.Conn, s *Spec, o options) error {
+	parent := o.parent
 	if parent == "" {
 		if s.Internal {
 			return fmt.Errorf("%w: an internal %s network is %w", ErrInvalid, s.Driver, ErrUnsupported)
@@ -42,19 +50,32 @@ func checkParent(c *rtnl.Conn, s *Spec, parent string) error {
 		return withHint(fmt.Errorf("%w: driver %s needs -o parent=LINK", ErrInvalid, s.Driver),
 			"LINK is a link of this host, or LINK.ID for a VLAN of it")
 	}
-	_, err := c.Link(parent)
-	if !errors.Is(err, rtnl.ErrNotFound) {
+	found, err := c.Link(parent)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		link, id, ok := vlanOf(parent)
+		if !ok {
+			return fmt.Errorf("%w: parent: %w", ErrInvalid, err)
+		}
+		if id < 1 || id > maxVLAN {
+			return fmt.Errorf("%w: parent %q: VLANs are numbered from 1 to %d", ErrInvalid, parent, maxVLAN)
+		}
+		if found, err = c.Link(link); err != nil {
+			return fmt.Errorf("%w: parent of VLAN %q: %w", ErrInvalid, parent, err)
+		}
+	}
+	switch {
+	case err != nil:
 		return err
-	}
-	link, _, ok := vlanOf(parent)
-	if !ok {
-		return fmt.Errorf("%w: parent: %w", ErrInvalid, err)
-	}
-	if _, err := c.Link(link); err != nil {
-		return fmt.Errorf("%w: parent of VLAN %q: %w", ErrInvalid, parent, err)
+	case found.Loopback:
+		return fmt.Errorf("%w: the loopback interface %s cannot be the parent of a network", ErrInvalid, found.Name)
+	case o.mtu > found.MTU:
+		return fmt.Errorf("%w %s=%q: %s has an MTU of %d", ErrInvalid, OptMTU, s.Options[OptMTU], found.Name, found.MTU)
 	}
 	return nil
 }
+
+// maxVLAN is the highest number of a VLAN (IEEE 802.1Q).
+const maxVLAN = 4094
 
 // vlanOf splits the name of a VLAN's link: eth0.20 is VLAN 20 of eth0.
 func vlanOf(name string) (link string, id int, ok bool) {
@@ -63,7 +84,7 @@ func vlanOf(name string) (link string, id int, ok bool) {
 		return "", 0, false
 	}
 	id, err := strconv.Atoi(name[i+1:])
-	return name[:i], id, err == nil && id >= 1 && id <= 4094
+	return name[:i], id, err == nil
 }
 
 // ensure looks up the parent of a network, and makes it if it is a VLAN's link that is missing.
@@ -94,7 +115,7 @@ func (below) ensure(c *rtnl.Conn, s Spec, tag string) (device, error) {
 // makeVLAN makes the link of a VLAN, with our mark, so that it goes when the network does.
 func makeVLAN(c *rtnl.Conn, name, mark string) (rtnl.Link, error) {
 	on, id, ok := vlanOf(name)
-	if !ok {
+	if !ok || id < 1 || id > maxVLAN {
 		return rtnl.Link{}, fmt.Errorf("link %q: %w", name, rtnl.ErrNotFound)
 	}
 	parent, err := c.Link(on)
@@ -145,10 +166,10 @@ func childAttrs(d device, e *Endpoint, ns *netns.Handle) netlink.LinkAttrs {
 }
 
 // childIndex finds the interface that was made in the namespace, and marks it, or says why it was not made.
-func childIndex(err error, s Spec, config string, e *Endpoint, ns *netns.Handle, mark string) (int, error) {
+func (b below) childIndex(err error, s Spec, e *Endpoint, ns *netns.Handle, mark string) (int, error) {
 	switch {
 	case errors.Is(err, unix.EOPNOTSUPP):
-		return 0, fmt.Errorf("make %s: %w by this kernel: it lacks %s", s.Driver, ErrUnsupported, config)
+		return 0, fmt.Errorf("make %s: %w by this kernel: it lacks %s", s.Driver, ErrUnsupported, b.config)
 	case errors.Is(err, unix.EBUSY):
 		return 0, fmt.Errorf("make %s: its parent is in use by a network of another kind or mode: %w", s.Driver, err)
 	case err != nil:

@@ -139,7 +139,7 @@ func (n *Networks) redefine(c *rtnl.Conn, s Spec) (Spec, error) {
 	others = slices.DeleteFunc(others, func(o Spec) bool { return o.ID == s.ID })
 	s, err = chooseDefault(s, func(s Spec) (Spec, error) {
 		s.Subnets = nil
-		err := errors.Join(bridge{}.check(c, &s), sharesParent(s, others))
+		err := errors.Join(bridge{}.check(c, &s), sharesLink(s, others))
 		if err == nil {
 			err = n.chooseSubnets(c, &s, others)
 		}

@@ -2,7 +2,10 @@ package network
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"ctr/network/ipam"
 )
@@ -21,7 +24,7 @@ func (s *Spec) validate() error {
 	if _, err := driverOf(s.Driver); err != nil {
 		return err
 	}
-	if _, err := s.options(); err != nil {
+	if err := s.checkOptions(); err != nil {
 		return err
 	}
 	if !s.IPv4 && !s.IPv6 {
@@ -36,6 +39,26 @@ func (s *Spec) validate() error {
 				return overlap(s.Subnets[i].Prefix, fmt.Sprintf("it overlaps %s of the same network", other.Prefix))
 			}
 		}
+	}
+	return nil
+}
+
+// minMTU6 is the least that a link with IPv6 may have (RFC 8200, 5).
+const minMTU6 = 1280
+
+// checkOptions refuses options that would do nothing, or could not do what they say.
+func (s *Spec) checkOptions() error {
+	o, err := s.options()
+	if err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Options)) {
+		if of := optionDrivers[key]; of != nil && !slices.Contains(of, s.Driver) {
+			return fmt.Errorf("%w %s: it is for networks of the driver %s", ErrInvalid, key, strings.Join(of, " or "))
+		}
+	}
+	if s.IPv6 && o.mtu != 0 && o.mtu < minMTU6 {
+		return fmt.Errorf("%w %s=%q: IPv6 needs %d at least", ErrInvalid, OptMTU, s.Options[OptMTU], minMTU6)
 	}
 	return nil
 }
@@ -63,21 +86,44 @@ func (s *Spec) checkSubnet(n *Subnet) error {
 	if n.Gateway.IsValid() && !p.Contains(n.Gateway) {
 		return fmt.Errorf("invalid gateway %s: subnet %s doesn't contain this address", n.Gateway, p)
 	}
-	for name, a := range n.Auxiliary {
-		if !p.Contains(a) {
-			return fmt.Errorf("invalid auxiliary address %s=%s: subnet %s doesn't contain this address", name, a, p)
-		}
-		if a == n.Gateway {
-			return fmt.Errorf("invalid auxiliary address %s=%s: it is the gateway", name, a)
-		}
+	if err := n.checkAuxiliary(); err != nil {
+		return err
 	}
 	if !n.Gateway.IsValid() {
 		n.Gateway = n.addresses().First()
 	}
 	if any := (ipam.Range{Subnet: p}); !any.Usable(n.Gateway) {
-		return fmt.Errorf("invalid gateway %s: it is the address of subnet %s itself, or its broadcast address", n.Gateway, p)
+		return fmt.Errorf("invalid gateway %s: %s", n.Gateway, n.unusable())
 	}
 	return nil
+}
+
+// checkAuxiliary checks the addresses of a subnet that are the user's own affair.
+func (n *Subnet) checkAuxiliary() error {
+	names := map[netip.Addr]string{}
+	for _, name := range slices.Sorted(maps.Keys(n.Auxiliary)) {
+		a, why := n.Auxiliary[name], ""
+		switch {
+		case !n.Prefix.Contains(a):
+			why = fmt.Sprintf("subnet %s doesn't contain this address", n.Prefix)
+		case a == n.Gateway:
+			why = "it is the gateway"
+		case names[a] != "":
+			why = "it is that of " + names[a]
+		case !(ipam.Range{Subnet: n.Prefix}).Usable(a):
+			why = n.unusable()
+		}
+		if why != "" {
+			return fmt.Errorf("invalid auxiliary address %s=%s: %s", name, a, why)
+		}
+		names[a] = name
+	}
+	return nil
+}
+
+// unusable says why nobody can have an address of the subnet.
+func (n *Subnet) unusable() string {
+	return fmt.Sprintf("it is the address of subnet %s itself, or its broadcast address", n.Prefix)
 }
 
 // addresses returns what containers may get of the subnet.

@@ -16,16 +16,17 @@ import (
 
 // Link is what can be told of a link in a moment.
 type Link struct {
-	Index  int
-	Name   string
-	Kind   string // bridge, veth, ...; empty: a real device
-	Alias  string
-	MTU    int
-	MAC    net.HardwareAddr
-	Up     bool // as it was told to be
-	Works  bool // it has a carrier, and the kernel has taken notice of it
-	Peer   int  // the index of the link behind it: a veth's peer (in that one's namespace), a VLAN's or macvlan's parent
-	Master int
+	Index    int
+	Name     string
+	Kind     string // bridge, veth, ...; empty: a real device
+	Alias    string
+	MTU      int
+	MAC      net.HardwareAddr
+	Loopback bool
+	Up       bool // as it was told to be
+	Works    bool // it has a carrier, and the kernel has taken notice of it
+	Peer     int  // the index of the link behind it: a veth's peer (in that one's namespace), a VLAN's or macvlan's parent
+	Master   int
 }
 
 // filterSkipStats leaves the counters out of an answer: most of its size (RTEXT_FILTER_SKIP_STATS, linux/rtnetlink.h).
@@ -153,7 +154,7 @@ func parseLink(data []byte) (Link, error) {
 		return Link{}, errors.New("read link: short message")
 	}
 	msg := nl.DeserializeIfInfomsg(data)
-	l := Link{Index: int(msg.Index), Up: msg.Flags&unix.IFF_UP != 0}
+	l := Link{Index: int(msg.Index), Up: msg.Flags&unix.IFF_UP != 0, Loopback: msg.Flags&unix.IFF_LOOPBACK != 0}
 	attrs, err := nl.ParseRouteAttr(data[msg.Len():])
 	if err != nil {
 		return Link{}, fmt.Errorf("read link: %w", err)

@@ -72,6 +72,7 @@ func ipRanges(ranges []string, within func(netip.Addr) *network.Subnet) error {
 }
 
 func auxiliary(aux []string, within func(netip.Addr) *network.Subnet) error {
+	seen := map[string]bool{}
 	for _, text := range aux {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok || name == "" {
@@ -85,6 +86,10 @@ func auxiliary(aux []string, within func(netip.Addr) *network.Subnet) error {
 		if s == nil {
 			return fmt.Errorf("no matching subnet for aux-address %s", value)
 		}
+		if seen[name] {
+			return fmt.Errorf("invalid aux-address %q: there is another one of that name", text)
+		}
+		seen[name] = true
 		if s.Auxiliary == nil {
 			s.Auxiliary = map[string]netip.Addr{}
 		}
