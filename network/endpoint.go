@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ctr/network/ipam"
+	"ctr/network/names"
 )
 
 // OptEndpointInterface names the interface of an endpoint in the container: Docker's key of --network driver-opt.
@@ -92,6 +95,11 @@ func (a *attachment) check() error {
 			return fmt.Errorf("%w: network-scoped aliases are only supported for user-defined networks", ErrInvalid)
 		}
 	}
+	for _, alias := range a.spec.Aliases {
+		if !names.Askable(alias) {
+			return fmt.Errorf("%w: nobody can ask for the network alias %q: want letters and digits, up to 63 between two dots", ErrInvalid, alias)
+		}
+	}
 	for _, ip := range []netip.Addr{a.spec.IPv4, a.spec.IPv6} {
 		if ip.IsValid() && !slices.ContainsFunc(a.network.Subnets, func(s Subnet) bool { return s.Prefix.Contains(ip) }) {
 			return fmt.Errorf("%w: no configured subnet contains IP address %s", ErrInvalid, ip)
@@ -112,6 +120,23 @@ func (a *attachment) check() error {
 		}
 	}
 	return nil
+}
+
+// checkMAC refuses a MAC that another on the network has: a bridge would lead to one of the two what is for both.
+func (n *Networks) checkMAC(a *attachment) error {
+	taken := func(by string) error {
+		return fmt.Errorf("network %s: MAC address %s: %w: it is that of %s", a.network.Name, a.spec.MAC, ipam.ErrInUse, by)
+	}
+	if a.network.Bridge != "" && a.spec.MAC == bridgeMAC(a.network).String() {
+		return taken("bridge " + a.network.Bridge)
+	}
+	users, err := n.Users(a.network.ID)
+	for _, u := range users {
+		if u.Endpoint.MAC == a.spec.MAC && u.Endpoint.ID != a.ID {
+			return taken("container " + u.Name)
+		}
+	}
+	return err
 }
 
 // dnsNames returns the names that the other containers of the network find the endpoint by; the first one is that of its

@@ -32,7 +32,7 @@ func (b *building) publish() error {
 	}
 	held, err := ports.Hold(b.host, wanted)
 	if err != nil {
-		return err
+		return b.nameHolder(err)
 	}
 	b.Sandbox.Ports, b.Record.Published = held, to
 	for i, h := range held {

@@ -68,6 +68,9 @@ func (l *Live) rehold() (some bool) {
 // Publish publishes more ports of the container.
 func (l *Live) Publish(more []Port) (err error) {
 	r := l.Record
+	if err := CheckPorts(slices.Concat(r.Ports, more)); err != nil {
+		return err
+	}
 	before, old := *r, r.rules()
 	held := l.Ports
 	defer func() {

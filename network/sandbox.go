@@ -176,7 +176,7 @@ func (s SandboxSpec) validate() error {
 			return fmt.Errorf("%w: %q has a blank or a control character, or is too long", ErrInvalid, w)
 		}
 	}
-	return nil
+	return CheckPorts(s.Ports)
 }
 
 // User is one live endpoint of a network.

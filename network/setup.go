@@ -238,6 +238,9 @@ func (b *building) lease(c *rtnl.Conn) error {
 		switch {
 		case a.network.Driver == "ipvlan": // the parent's
 		case a.spec.MAC != "":
+			if err := b.checkMAC(a); err != nil {
+				return err
+			}
 			a.MAC = a.spec.MAC
 		default:
 			a.MAC = macOf(a.Endpoint.IPv4.Addr(), a.Endpoint.IPv6.Addr()).String()

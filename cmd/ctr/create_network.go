@@ -39,7 +39,7 @@ func specNetwork(c *cli.Context, s *container.Spec) (err error) {
 	if err := specEndpoints(c, n); err != nil {
 		return err
 	}
-	return checkNetwork(c, s)
+	return checkNetwork(s)
 }
 
 func specResolver(c *cli.Context, n *container.Network) error {
@@ -97,8 +97,8 @@ func specEndpoints(c *cli.Context, n *container.Network) error {
 		if mode, ok := networkMode(e.Network); ok {
 			n.Mode = mode
 			modes++
-			if len(e.Aliases) > 0 {
-				return errAliases
+			if err := checkMode(mode, e); err != nil {
+				return err
 			}
 			continue
 		}
@@ -109,7 +109,7 @@ func specEndpoints(c *cli.Context, n *container.Network) error {
 			return errAliases
 		}
 		if e.Network == "bridge" && (e.IPv4.IsValid() || e.IPv6.IsValid()) {
-			return errors.New("user-specified IP address is supported on user-defined networks only")
+			return errAddress
 		}
 		n.Endpoints = append(n.Endpoints, e)
 	}
@@ -121,7 +121,29 @@ func specEndpoints(c *cli.Context, n *container.Network) error {
 
 var errLink = &hintedError{errors.New("--link is not supported"), "containers on one user-defined network find each other by name"}
 
-var errAliases = errors.New("network-scoped aliases are only supported for user-defined networks")
+var (
+	errAliases = errors.New("network-scoped aliases are only supported for user-defined networks")
+	errAddress = errors.New("user-specified IP address is supported on user-defined networks only")
+)
+
+// checkMode refuses what is asked of an endpoint that there will not be.
+func checkMode(mode container.Mode, e network.EndpointSpec) error {
+	_, joins := mode.Container()
+	address := e.IPv4.IsValid() || e.IPv6.IsValid()
+	switch {
+	case len(e.Aliases) > 0:
+		return errAliases
+	case address && joins:
+		return errors.New("conflicting options: IP address and the container type network mode")
+	case address:
+		return errAddress
+	case e.MAC != "":
+		return errors.New("conflicting options: mac-address and the network mode")
+	case e.Interface != "" || e.GwPriority != 0 || len(e.DriverOpts) > 0:
+		return errors.New("conflicting options: interface, gw-priority or driver-opt and the network mode")
+	}
+	return nil
+}
 
 // firstEndpoint applies the flags from the time when a container had one network.
 func firstEndpoint(c *cli.Context, e *network.EndpointSpec) (err error) {
@@ -171,22 +193,19 @@ func networkMode(name string) (container.Mode, bool) {
 }
 
 // checkNetwork refuses flags that make no sense with the network's mode.
-func checkNetwork(c *cli.Context, s *container.Spec) error {
+func checkNetwork(s *container.Spec) error {
 	n := s.Network
 	if name, ok := n.Mode.Container(); ok {
 		if name == "" {
 			return errors.New("invalid container format container:<name|id>")
 		}
-		return checkJoined(c, s)
+		return checkJoined(s)
 	}
 	if path, ok := n.Mode.Path(); ok && !filepath.IsAbs(path) {
 		return fmt.Errorf("invalid network namespace %q: the path must be absolute", path)
 	}
 	if s.Namespaces.UTS == container.ModeHost && s.Hostname != "" {
 		return errors.New("conflicting options: hostname and the UTS mode")
-	}
-	if n.Mode != "" && (c.String("ip") != "" || c.String("ip6") != "") {
-		return errors.New("user-specified IP address is supported on user-defined networks only")
 	}
 	if n.Mode == container.ModeNone && (len(n.Ports) > 0 || n.PublishAll) {
 		return errors.New("conflicting options: port publishing and the network none")
@@ -195,7 +214,7 @@ func checkNetwork(c *cli.Context, s *container.Spec) error {
 }
 
 // checkJoined refuses what the container whose network is joined has decided already.
-func checkJoined(c *cli.Context, s *container.Spec) error {
+func checkJoined(s *container.Spec) error {
 	const mode = "the container type network mode"
 	n := s.Network
 	for _, conflict := range []struct {
@@ -206,10 +225,8 @@ func checkJoined(c *cli.Context, s *container.Spec) error {
 		{len(n.Resolver.Servers) > 0, "conflicting options: dns and the network mode"},
 		{len(n.Resolver.Search) > 0, "conflicting options: dns-search and the network mode"},
 		{len(n.ExtraHosts) > 0, "conflicting options: custom host-to-IP mapping and the network mode"},
-		{c.String("mac-address") != "", "conflicting options: mac-address and the network mode"},
 		{len(n.Ports) > 0 || n.PublishAll, "conflicting options: port publishing and " + mode},
 		{len(n.Expose) > 0, "conflicting options: port exposing and " + mode},
-		{c.String("ip") != "" || c.String("ip6") != "", "conflicting options: IP address and " + mode},
 	} {
 		if conflict.set {
 			return errors.New(conflict.what)

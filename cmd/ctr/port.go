@@ -77,15 +77,7 @@ func runPortChange(ctx context.Context, in *lifecycle.Installation, name string,
 	if err != nil {
 		return err
 	}
-	if len(remove) > 0 {
-		if err := in.Unpublish(ctx, c, remove); err != nil {
-			return err
-		}
-	}
-	if len(add) == 0 {
-		return nil
-	}
-	warnings, err := in.Publish(ctx, c, add)
+	warnings, err := in.ChangePorts(ctx, c, remove, add)
 	if err == nil {
 		ui.warn(warnings...)
 	}
@@ -104,25 +96,15 @@ func runPort(_ context.Context, in *lifecycle.Installation, name string, only *n
 			record = r
 		}
 	}
-	ports := record.Ports
-	slices.SortFunc(ports, func(a, b network.Port) int {
-		return cmp.Or(cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.Protocol, b.Protocol), a.HostIP.Compare(b.HostIP), cmp.Compare(a.HostPort, b.HostPort))
-	})
 	found := false
-	for _, p := range ports {
-		addrs := []netip.Addr{p.HostIP}
-		if !p.HostIP.IsValid() {
-			addrs = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
-		}
-		for _, addr := range addrs {
-			host := net.JoinHostPort(addr.String(), strconv.Itoa(int(p.HostPort)))
-			switch {
-			case only == nil:
-				ui.printf("%d/%s -> %s\n", p.ContainerPort, p.Protocol, host)
-			case *only == (network.Expose{Protocol: p.Protocol, Port: p.ContainerPort}):
-				ui.println(host)
-				found = true
-			}
+	for _, m := range mappings(record.Ports) {
+		host := m.host.String()
+		switch {
+		case only == nil:
+			ui.printf("%d/%s -> %s\n", m.ContainerPort, m.Protocol, host)
+		case *only == (network.Expose{Protocol: m.Protocol, Port: m.ContainerPort}):
+			ui.println(host)
+			found = true
 		}
 	}
 	if only != nil && !found {
@@ -132,6 +114,31 @@ func runPort(_ context.Context, in *lifecycle.Installation, name string, only *n
 		return tellReach(in, record, ui)
 	}
 	return nil
+}
+
+// mapping is a published port at one address of the host.
+type mapping struct {
+	network.Port
+	host netip.AddrPort
+}
+
+// mappings returns the published ports in the order that Docker prints them in: by the container's port, then by the host's
+// address, IPv4 first, then by the host's port.
+func mappings(ports []network.Port) []mapping {
+	var all []mapping
+	for _, p := range ports {
+		addrs := []netip.Addr{p.HostIP}
+		if !p.HostIP.IsValid() {
+			addrs = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+		}
+		for _, addr := range addrs {
+			all = append(all, mapping{p, netip.AddrPortFrom(addr, p.HostPort)})
+		}
+	}
+	slices.SortFunc(all, func(a, b mapping) int {
+		return cmp.Or(cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.Protocol, b.Protocol), a.host.Compare(b.host))
+	})
+	return all
 }
 
 // tellReach says who reaches the published ports.

@@ -7,6 +7,12 @@ const (
 	maxFileName = 255
 )
 
+// Askable tells whether a DNS question can carry the name.
+func Askable(name string) bool {
+	_, ok := appendFileName(nil, name)
+	return ok
+}
+
 // appendFileName appends the name of the file that stands for a name, and false if no DNS question can carry it. The labels
 // of the name are separated by dots; one dot at its end is dropped.
 func appendFileName[T string | []byte](dst []byte, name T) ([]byte, bool) {

@@ -27,6 +27,9 @@ func Hold(ns *netns.Handle, list []Port) (held []*Held, err error) {
 			held = nil
 		}
 	}()
+	if err := roomFor(list); err != nil {
+		return nil, err
+	}
 	all := func() error {
 		for _, p := range list {
 			h, err := hold(p)
@@ -41,6 +44,25 @@ func Hold(ns *netns.Handle, list []Port) (held []*Held, err error) {
 		return held, all()
 	}
 	return held, ns.Do(all)
+}
+
+// spare is how many files a process has open besides its ports, at most.
+const spare = 256
+
+// roomFor refuses more ports than this process may have sockets.
+func roomFor(list []Port) error {
+	var sockets uint64
+	for _, p := range list {
+		sockets += uint64(len(families(p.HostIP)))
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return os.NewSyscallError("getrlimit", err)
+	}
+	if sockets+spare <= limit.Cur {
+		return nil
+	}
+	return fmt.Errorf("%d ports are too many: they take %d sockets, and a process may have %d files open here (ulimit -n)", len(list), sockets, limit.Cur)
 }
 
 // hold binds one port, in the namespace of the calling thread.
@@ -64,6 +86,9 @@ func hold(p Port) (*Held, error) {
 		}
 		if p.Protocol == SCTP && errors.Is(err, unix.EPROTONOSUPPORT) {
 			return nil, fmt.Errorf("port %d/%s %w: this kernel lacks CONFIG_IP_SCTP", p.HostPort, p.Protocol, ErrUnsupported)
+		}
+		if errors.Is(err, unix.EADDRNOTAVAIL) {
+			return nil, fmt.Errorf("bind %s/%s: no such address on this host: %w", p, p.Protocol, unix.EADDRNOTAVAIL)
 		}
 		if !errors.Is(err, unix.EADDRINUSE) {
 			return nil, fmt.Errorf("bind %s/%s: %w", p, p.Protocol, err)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ctr/network"
@@ -111,21 +113,36 @@ func (in *Installation) Disconnect(ctx context.Context, c *container.Container, 
 	return err
 }
 
-// Publish publishes more ports of a container, also while it runs, and returns warnings for the user. On error all is as
+// ChangePorts publishes ports of a container no more, and then others, also while it runs, and returns warnings for the user.
+// Of what is to go, a zero host port, address or protocol stands for any; it is an error if there is none. On error all is as
 // before.
-func (in *Installation) Publish(ctx context.Context, c *container.Container, ports []network.Port) (warnings []string, err error) {
+func (in *Installation) ChangePorts(ctx context.Context, c *container.Container, remove, add []network.Port) (warnings []string, err error) {
 	err = in.change(ctx, c, func(live *network.Live) error {
-		if err := mayPublish(c); err != nil {
+		gone, err := unpublish(c, live, remove)
+		if err != nil || len(add) == 0 {
 			return err
 		}
-		c.Network.Ports = append(slices.Clone(c.Network.Ports), ports...)
-		if live == nil {
-			return nil
+		if warnings, err = publish(c, live, add); err != nil && live != nil && len(gone) > 0 {
+			err = errors.Join(err, live.Publish(gone))
 		}
-		err := live.Publish(ports)
-		warnings = live.Warnings
 		return err
 	})
+	return warnings, err
+}
+
+// publish adds ports to a container's spec, and to its sandbox, if it has one.
+func publish(c *container.Container, live *network.Live, add []network.Port) (warnings []string, err error) {
+	if err := mayPublish(c); err != nil {
+		return nil, err
+	}
+	all := slices.Concat(c.Network.Ports, add)
+	if live != nil {
+		err = live.Publish(add)
+		warnings = live.Warnings
+	} else {
+		err = network.CheckPorts(all)
+	}
+	c.Network.Ports = all
 	return warnings, err
 }
 
@@ -142,32 +159,45 @@ func mayPublish(c *container.Container) error {
 	return nil
 }
 
-// Unpublish gives published ports of a container back, also while it runs. A zero host port, address or protocol of what is
-// asked for stands for any. It returns an error if there is none, and then changes nothing.
-func (in *Installation) Unpublish(ctx context.Context, c *container.Container, which []network.Port) error {
-	return in.change(ctx, c, func(live *network.Live) error {
-		have := c.Network.Ports
-		if live != nil {
-			have = live.Record.Ports
+// unpublish takes ports from a container's spec, and from its sandbox, if it has one, and returns them.
+func unpublish(c *container.Container, live *network.Live, which []network.Port) (gone []network.Port, err error) {
+	if len(which) == 0 {
+		return nil, nil
+	}
+	have := c.Network.Ports
+	if live != nil {
+		have = live.Record.Ports
+	}
+	for _, w := range which {
+		if !slices.ContainsFunc(have, func(p network.Port) bool { return matches(p, w) }) {
+			return nil, noSuchPort(c, have, w)
 		}
-		for _, w := range which {
-			if !slices.ContainsFunc(have, func(p network.Port) bool { return matches(p, w) }) {
-				return fmt.Errorf("no public port '%d/%s' published for %s", w.ContainerPort, w.Protocol, c.Name)
-			}
-		}
-		chosen := func(p network.Port) bool {
-			return slices.ContainsFunc(which, func(w network.Port) bool { return matches(p, w) })
-		}
-		if live == nil {
-			c.Network.Ports = slices.DeleteFunc(slices.Clone(have), chosen)
-			return nil
-		}
-		if _, err := live.Unpublish(chosen); err != nil {
-			return err
-		}
-		c.Network.Ports = slices.Clone(live.Record.Spec.Ports)
-		return nil
-	})
+	}
+	chosen := func(p network.Port) bool {
+		return slices.ContainsFunc(which, func(w network.Port) bool { return matches(p, w) })
+	}
+	if live == nil {
+		c.Network.Ports = slices.DeleteFunc(slices.Clone(have), chosen)
+		return nil, nil
+	}
+	gone, err = live.Unpublish(chosen)
+	c.Network.Ports = slices.Clone(live.Record.Spec.Ports)
+	return gone, err
+}
+
+// noSuchPort says that a port is not published, or not where the user says.
+func noSuchPort(c *container.Container, have []network.Port, w network.Port) error {
+	err := fmt.Errorf("no public port '%d/%s' published for %s", w.ContainerPort, w.Protocol, c.Name)
+	if w.HostPort == 0 || !slices.ContainsFunc(have, func(p network.Port) bool {
+		return matches(p, network.Port{Protocol: w.Protocol, ContainerPort: w.ContainerPort})
+	}) {
+		return err
+	}
+	host := ":" + strconv.Itoa(int(w.HostPort))
+	if w.HostIP.IsValid() {
+		host = netip.AddrPortFrom(w.HostIP, w.HostPort).String()
+	}
+	return fmt.Errorf("%w on %s", err, host)
 }
 
 // matches tells whether a published port is the one that is asked for.

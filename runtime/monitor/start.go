@@ -143,7 +143,7 @@ func (r *run) network(ctx context.Context, namespace chan<- string) error {
 		}
 	}
 	if r.m.sandbox, err = r.m.in.Networks.Setup(ctx, spec, r.m.record.Monitor, r.takeNetNS(), usable); err != nil {
-		return r.m.nameHolder(err)
+		return err
 	}
 	r.networks = r.m.sandbox.Record.Endpoints
 	if s := r.m.sandbox; s.NetNS != nil {

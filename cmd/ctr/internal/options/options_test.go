@@ -71,6 +71,10 @@ func TestPorts(t *testing.T) {
 		{"80/foo", "", "invalid proto: foo"},
 		{"80:", "", "no port specified: 80:<empty>"},
 		{"", "", "no port specified: <empty>"},
+		{"published=8080,foo=1", "", "invalid publish opts format: invalid field key foo"},
+		{"published=8080", "", "invalid publish opts format: missing mandatory field target"},
+		{"224.0.0.1:80:80", "", "invalid IP address: 224.0.0.1: no host has it for itself"},
+		{"[ff02::1]:80:80", "", "invalid IP address: ff02::1: no host has it for itself"},
 		{"a=b,c", "", "invalid publish opts format (should be name=value but got 'c')"},
 	} {
 		ports, err := Ports([]string{test.in})

@@ -82,13 +82,23 @@ func Port(spec string) ([]network.Port, error) {
 
 // shortPort turns Docker's long form of -p into the short one.
 func shortPort(spec string) (string, error) {
-	params := map[string]string{"protocol": "tcp"}
+	params := map[string]string{"published": "", "target": "", "protocol": "tcp", "mode": "ingress"}
+	unknown := ""
 	for param := range strings.SplitSeq(spec, ",") {
 		k, v, ok := strings.Cut(param, "=")
 		if !ok || k == "" {
 			return "", fmt.Errorf("invalid publish opts format (should be name=value but got '%s')", param)
 		}
+		if _, known := params[k]; !known && unknown == "" {
+			unknown = k
+		}
 		params[k] = v
+	}
+	if unknown != "" {
+		return "", fmt.Errorf("invalid publish opts format: invalid field key %s", unknown)
+	}
+	if params["target"] == "" {
+		return "", errors.New("invalid publish opts format: missing mandatory field target")
 	}
 	return params["published"] + ":" + params["target"] + "/" + params["protocol"], nil
 }
@@ -129,7 +139,10 @@ func hostAddress(s string) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, errors.New("invalid IP address: " + raw)
 	}
-	return addr.Unmap(), nil
+	if addr = addr.Unmap(); addr.IsMulticast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return netip.Addr{}, errors.New("invalid IP address: " + raw + ": no host has it for itself")
+	}
+	return addr, nil
 }
 
 // portAndProtocol splits "80/udp". The protocol is tcp by default.
