@@ -3,6 +3,7 @@ package images
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -35,7 +36,28 @@ func parsePlatform(s string) (v1.Platform, error) {
 	if p.OS != "linux" {
 		return v1.Platform{}, fmt.Errorf("platform %q: only linux is supported", s)
 	}
-	return normalize(p), nil
+	p = normalize(p)
+	if !slices.Contains(architectures, p.Architecture) {
+		return v1.Platform{}, fmt.Errorf("platform %q: unknown architecture %q", s, p.Architecture)
+	}
+	return p, nil
+}
+
+// architectures are those that Linux runs on, in the words of Go, which images use.
+var architectures = []string{
+	"386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64", "s390x",
+}
+
+// IsFor tells whether the image is for a platform, as --platform names it. Empty is any.
+func (i Image) IsFor(platform string) (bool, error) {
+	if platform == "" {
+		return true, nil
+	}
+	want, err := parsePlatform(platform)
+	if err != nil {
+		return false, err
+	}
+	return suits(v1.Descriptor{Platform: &i.Config.Platform}, want) > 0, nil
 }
 
 // normalize gives every architecture one spelling.

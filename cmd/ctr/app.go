@@ -199,14 +199,15 @@ func (a *app) commands() []*cli.Command {
 		rmi, save, tag                   = a.rmiCommand(), a.saveCommand(), a.tagCommand()
 		info                             = a.infoCommand()
 		commit, cp, diff, export         = a.commitCommand(), a.cpCommand(), a.diffCommand(), a.exportCommand()
+		history                          = a.historyCommand()
 		events, stats, top, update       = a.eventsCommand(), a.statsCommand(), a.topCommand(), a.updateCommand()
 	)
 	all := []*cli.Command{
 		run, create, start, stop, restart, kill, pause, unpause, rm, rename, exec, attach, ps, logs, wait, port, cp, diff, export, commit, top, stats, events, update,
-		a.inspectCommand(), pull, images, rmi, load, importImage, save, tag, info, a.versionCommand(), a.dnsCommand(), a.completionCommand(), a.completeCommand(), a.manCommand(),
+		a.inspectCommand(), pull, images, history, rmi, load, importImage, save, tag, info, a.versionCommand(), a.dnsCommand(), a.completionCommand(), a.completeCommand(), a.manCommand(),
 		management("container", "Manage containers", run, create, start, stop, restart, kill, pause, unpause, renamed(rm, "rm", "remove"), rename,
 			exec, attach, renamed(ps, "ls", "list", "ps"), logs, wait, port, cp, diff, export, commit, top, stats, update, a.inspectOf("container"), a.containerPruneCommand()),
-		management("image", "Manage images", pull, renamed(images, "ls", "list"), renamed(rmi, "rm", "remove"), load, importImage, save, tag,
+		management("image", "Manage images", pull, renamed(images, "ls", "list"), history, renamed(rmi, "rm", "remove"), load, importImage, save, tag,
 			a.inspectOf("image"), a.imagePruneCommand()),
 		management("network", "Manage networks", a.networkCreateCommand(), a.networkLsCommand(), a.inspectOf("network"), a.networkRmCommand(),
 			a.networkConnectCommand(), a.networkDisconnectCommand(),

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/urfave/cli/v2"
+import (
+	"errors"
+
+	"github.com/urfave/cli/v2"
+)
 
 // createFlags are the flags of `create`, which `run` has too: what a container is.
 func createFlags() []cli.Flag {
@@ -24,6 +28,18 @@ func boolFlag(name, usage string, aliases ...string) cli.Flag {
 	return &cli.BoolFlag{Name: name, Usage: usage, Aliases: aliases}
 }
 
+// trustFlag is taken for commands written for Docker, whose default it is. checkTrust refuses what it would turn on.
+func trustFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "disable-content-trust", Value: true, Usage: "Skip image verification (always: there are no signatures)"}
+}
+
+func checkTrust(c *cli.Context) error {
+	if !c.Bool("disable-content-trust") {
+		return errors.New("image verification is not supported: leave --disable-content-trust=false away")
+	}
+	return nil
+}
+
 func identityFlags() []cli.Flag {
 	return []cli.Flag{
 		textFlag("name", "Assign a name to the container"),
@@ -33,6 +49,7 @@ func identityFlags() []cli.Flag {
 		&cli.StringFlag{Name: "pull", Value: "missing", Usage: `Pull image before creating ("always", "missing", "never")`},
 		textFlag("platform", "Set platform if the image has several"),
 		boolFlag("quiet", "Suppress the pull output", "q"),
+		trustFlag(),
 		boolFlag("rm", "Remove the container and its anonymous volumes when it exits"),
 		textFlag("restart", "Restart policy to apply when a container exits"),
 		textFlag("log-driver", "Logging driver for the container (json-file, journald, none)"),
@@ -111,6 +128,7 @@ func resourceFlags() []cli.Flag {
 		textFlag("memory", "Memory limit", "m"),
 		textFlag("memory-swap", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
 		textFlag("memory-reservation", "Memory soft limit"),
+		textFlag("memory-swappiness", "Tune container memory swappiness (0 to 100, cgroup v1 only)"),
 		textFlag("cpus", "Number of CPUs"),
 		textFlag("cpu-shares", "CPU shares (relative weight)", "c"),
 		textFlag("cpu-period", "Limit CPU CFS (Completely Fair Scheduler) period"),
@@ -119,6 +137,7 @@ func resourceFlags() []cli.Flag {
 		textFlag("cpuset-mems", "MEMs in which to allow execution (0-3, 0,1)"),
 		textFlag("pids-limit", "Tune container pids limit (set -1 for unlimited)"),
 		textFlag("blkio-weight", "Block IO (relative weight), between 10 and 1000, or 0 to disable"),
+		listFlag("blkio-weight-device", "Block IO weight on a device (/dev/sda:500), between 10 and 1000, or 0 to disable"),
 		listFlag("device-read-bps", "Limit read rate (bytes per second) from a device (/dev/sda:1mb)"),
 		listFlag("device-write-bps", "Limit write rate (bytes per second) to a device"),
 		listFlag("device-read-iops", "Limit read rate (IO per second) from a device (/dev/sda:100)"),

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"strconv"
 
@@ -34,6 +35,7 @@ func specResources(c *cli.Context, s *container.Spec) (err error) {
 		{"pids-limit", func(n int64) { r.PidsLimit = &n }, -1},
 		{"blkio-weight", func(n int64) { r.BlkioWeight = uint16(n) }, 0},
 		{"oom-score-adj", func(n int64) { adj := int(n); r.OOMScoreAdj = &adj }, -1000},
+		{"memory-swappiness", func(n int64) { r.MemorySwappiness = &n }, math.MinInt32},
 	} {
 		if !c.IsSet(number.flag) {
 			continue
@@ -56,6 +58,9 @@ func specResources(c *cli.Context, s *container.Spec) (err error) {
 	if a := r.OOMScoreAdj; a != nil && *a > 1000 {
 		return fmt.Errorf("invalid value %d, range for oom score adj is [-1000, 1000]", *a)
 	}
+	if s := r.MemorySwappiness; s != nil && (*s < -1 || *s > 100) {
+		return fmt.Errorf("invalid value: %d. Valid memory swappiness range is 0-100", *s)
+	}
 	for _, text := range c.StringSlice("ulimit") {
 		u, err := options.Ulimit(text)
 		if err != nil {
@@ -63,7 +68,7 @@ func specResources(c *cli.Context, s *container.Spec) (err error) {
 		}
 		r.Ulimits = append(r.Ulimits, u)
 	}
-	for _, kind := range []container.ThrottleKind{container.ReadBytes, container.WriteBytes, container.ReadCalls, container.WriteCalls} {
+	for _, kind := range container.ThrottleKinds {
 		for _, text := range c.StringSlice(string(kind)) {
 			t, err := options.Throttle(kind, text)
 			if err != nil {

@@ -36,6 +36,9 @@ func parseCreate(c *cli.Context, lookup options.Lookup) (o createOptions, err er
 		return o, err
 	}
 	s.Cmd = args
+	if err := checkTrust(c); err != nil {
+		return o, err
+	}
 	o.platform, o.cidFile, o.quiet = c.String("platform"), c.String("cidfile"), c.Bool("quiet")
 	o.volumesFrom = c.StringSlice("volumes-from")
 	o.pull = lifecycle.Pull(c.String("pull"))

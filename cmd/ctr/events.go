@@ -55,7 +55,7 @@ func parseEvents(c *cli.Context, now time.Time) (o eventsOptions, err error) {
 	for flag, to := range map[string]*time.Time{"since": &o.Since, "until": &o.Until} {
 		if text := c.String(flag); text != "" {
 			if *to, err = options.Time(text, now); err != nil {
-				return o, options.Invalid(text, "--"+flag, err)
+				return o, fmt.Errorf("invalid value for %q: %w", flag, err)
 			}
 		}
 	}

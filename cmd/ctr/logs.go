@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/url"
@@ -62,7 +63,7 @@ func parseLogs(c *cli.Context, now time.Time) (o logsOptions, err error) {
 	for flag, to := range map[string]*time.Time{"since": &o.Since, "until": &o.Until} {
 		if text := c.String(flag); text != "" {
 			if *to, err = options.Time(text, now); err != nil {
-				return o, options.Invalid(text, "--"+flag, err)
+				return o, fmt.Errorf("invalid value for %q: %w", flag, err)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	_ "ctr/cmd/ctr/internal/early"
+	"ctr/cmd/ctr/internal/options"
 	"ctr/images"
 	"ctr/internal/span"
 	"ctr/runtime/engine"
@@ -83,7 +84,7 @@ func run(ctx context.Context, args []string, ui *ui) int {
 // The exit codes that are ours. Any other is that of the container's program.
 const (
 	codeFailed  = 1
-	codeRefused = 125 // run, create, exec: ctr itself failed; every command: a flag that it does not know
+	codeRefused = 125 // run, create, exec: ctr itself failed; every command: a flag that it does not know, or with an argument that the flag does not take
 	codeSignal  = 128 // and the signal's number: what a shell says of a process that a signal ended
 )
 
@@ -93,6 +94,8 @@ func exitCode(path string, err error) int {
 		program *programError
 		usage   *usageError
 		start   *engine.StartError
+
+		argument *options.ArgumentError
 	)
 	switch {
 	case err == nil:
@@ -101,6 +104,8 @@ func exitCode(path string, err error) int {
 		return program.code
 	case errors.As(err, &usage):
 		return usage.code
+	case errors.As(err, &argument):
+		return codeRefused
 	case errors.Is(err, syscall.EPIPE):
 		return codeSignal + int(syscall.SIGPIPE)
 	case errors.As(err, &start) && runsPrograms(path):

@@ -17,6 +17,7 @@ func (a *app) pullCommand() *cli.Command {
 		Flags: []cli.Flag{
 			textFlag("platform", "Set platform if the image has several"),
 			boolFlag("quiet", "Suppress verbose output", "q"),
+			trustFlag(),
 			boolFlag("all-tags", "Download all tagged images in the repository", "a"),
 		},
 		Action: func(c *cli.Context) error {
@@ -25,6 +26,9 @@ func (a *app) pullCommand() *cli.Command {
 			}
 			if c.Bool("all-tags") {
 				return errors.New("--all-tags is not supported: pull the tags by name")
+			}
+			if err := checkTrust(c); err != nil {
+				return err
 			}
 			in, err := a.open()
 			if err != nil {

@@ -36,7 +36,7 @@ var update = flag.Bool("update", false, "write what commands print now into the 
 //	dnsupstream ADDRESS FILE  start a DNS server that knows the records in FILE and counts what it is asked: see cmdDNSUpstream
 //
 // $resolver is the address of the host's name server, $table the name of the installation's nftables table, $disk a block
-// device. The conditions [cmd:NAME], [sctp] and [disk] tell whether the machine has a command, its kernel SCTP, and whether there
+// device. The conditions [cmd:NAME], [sctp], [disk] and [v1] tell whether the machine has a command, its kernel SCTP, and whether there
 // is a $disk.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -122,6 +122,9 @@ func condition(cond string) (bool, error) {
 		return haveSCTP(), nil
 	case "disk":
 		return disk() != "", nil
+	case "v1": // of cgroups, or the hybrid
+		_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+		return err != nil, nil
 	}
 	name, ok := strings.CutPrefix(cond, "cmd:")
 	if !ok {

@@ -164,8 +164,9 @@ type Device struct {
 
 // Resources are limits. A zero field sets none.
 type Resources struct {
-	Memory            int64    `json:"memory,omitempty"`     // bytes
-	MemorySwap        int64    `json:"memorySwap,omitempty"` // bytes, memory included; -1: unlimited
+	Memory            int64    `json:"memory,omitempty"`           // bytes
+	MemorySwap        int64    `json:"memorySwap,omitempty"`       // bytes, memory included; -1: unlimited
+	MemorySwappiness  *int64   `json:"memorySwappiness,omitempty"` // 0 to 100; nil or -1: the host's
 	MemoryReservation int64    `json:"memoryReservation,omitempty"`
 	NanoCPUs          int64    `json:"nanoCPUs,omitempty"` // --cpus, in billionths of a CPU
 	CPUShares         uint64   `json:"cpuShares,omitempty"`
@@ -184,7 +185,7 @@ type Resources struct {
 	Throttles []Throttle `json:"throttles,omitempty"`
 }
 
-// ThrottleKind is what a Throttle counts.
+// ThrottleKind is what a Throttle bounds.
 type ThrottleKind string
 
 // The kinds, by the names of their flags.
@@ -193,13 +194,17 @@ const (
 	WriteBytes ThrottleKind = "device-write-bps"
 	ReadCalls  ThrottleKind = "device-read-iops"
 	WriteCalls ThrottleKind = "device-write-iops"
+	IOWeight   ThrottleKind = "blkio-weight-device"
 )
 
-// Throttle is how fast the container may use a block device of the host.
+// ThrottleKinds are all of them.
+var ThrottleKinds = []ThrottleKind{IOWeight, ReadBytes, WriteBytes, ReadCalls, WriteCalls}
+
+// Throttle is how the container may use a block device of the host.
 type Throttle struct {
 	Kind   ThrottleKind `json:"kind"`
 	Device string       `json:"device"` // its node
-	Rate   uint64       `json:"rate"`   // bytes or operations a second
+	Rate   uint64       `json:"rate"`   // bytes or operations a second; IOWeight: the weight
 }
 
 // Ulimit is one --ulimit. -1 is unlimited.

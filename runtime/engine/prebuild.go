@@ -58,6 +58,8 @@ func (c Config) prebuildDev(config *configs.Config) error {
 		return err
 	}
 	defer dev.Close()
+	// A node elsewhere than in /dev would have to be made in the writable layer, where it stayed: it is a bind.
+	c.bindDevices(config, func(target string) bool { return !strings.HasPrefix(target, "/dev/") })
 	if err := makeNodes(dev, config.Devices); err != nil {
 		return err
 	}

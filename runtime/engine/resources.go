@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/opencontainers/cgroups"
@@ -50,6 +51,13 @@ func resources(r container.Resources, h host) (*cgroups.Resources, []string, err
 	if err := throttle(r.Throttles, out); err != nil {
 		return nil, nil, err
 	}
+	if s := r.MemorySwappiness; s != nil && *s >= 0 {
+		if h.unified {
+			return nil, nil, errors.New("cannot set memory swappiness: cgroup v2 has no such setting for a container")
+		}
+		swappiness := uint64(*s)
+		out.MemorySwappiness = &swappiness
+	}
 	warnings := memorySwap(r, h, out)
 	if r.OOMKillDisable {
 		if h.unified {
@@ -85,7 +93,7 @@ func haveControllers(r container.Resources, h host) error {
 		asked            bool
 		what, controller string
 	}{
-		{r.Memory != 0 || r.MemorySwap != 0 || r.MemoryReservation != 0 || r.OOMKillDisable, "memory", "memory"},
+		{r.Memory != 0 || r.MemorySwap != 0 || r.MemoryReservation != 0 || r.MemorySwappiness != nil || r.OOMKillDisable, "memory", "memory"},
 		{r.NanoCPUs != 0 || r.CPUShares != 0 || r.CPUQuota != 0 || r.CPUPeriod != 0, "CPU time", "cpu"},
 		{r.CpusetCpus != "" || r.CpusetMems != "", "CPU sets", "cpuset"},
 		{r.BlkioWeight != 0 || len(r.Throttles) > 0, "block I/O", blkio},

@@ -75,7 +75,7 @@ func (c Config) stageForUserNS(config *configs.Config) (unstage func(), err erro
 	}
 	trees = append(trees, root)
 	var binds []*configs.Mount
-	c.bindDevices(config)
+	c.bindDevices(config, func(string) bool { return true })
 	for _, m := range config.Mounts {
 		if m.Device != "bind" && m.Flags&unix.MS_BIND == 0 && (m.Destination != "/dev/shm" || c.Shm == 0) {
 			continue
@@ -153,12 +153,12 @@ func (c Config) bindTree(m *configs.Mount) (*os.File, error) {
 // deviceBind are the flags of a bind of a device's node, and of no other.
 const deviceBind = unix.MS_BIND | unix.MS_NOSUID | unix.MS_NOEXEC
 
-// bindDevices shows the nodes of the host's devices that have another name in the container: the init makes no nodes in a user
-// namespace, but binds those of the same names.
-func (c Config) bindDevices(config *configs.Config) {
+// bindDevices shows those of the devices that have another name in the container than on the host, and that are to be binds,
+// by the nodes of the host.
+func (c Config) bindDevices(config *configs.Config, toBind func(target string) bool) {
 	config.Devices = slices.DeleteFunc(slices.Clone(config.Devices), func(d *devices.Device) bool {
 		source := c.deviceSource(d.Path)
-		if source == d.Path {
+		if source == d.Path || !toBind(d.Path) {
 			return false
 		}
 		m := bindMount(source, d.Path, false, false)

@@ -109,6 +109,7 @@ func resources(s *container.Spec) api.Resources {
 		Devices:           []api.DeviceMapping{},
 		MemoryReservation: r.MemoryReservation,
 		MemorySwap:        r.MemorySwap,
+		MemorySwappiness:  r.MemorySwappiness,
 		PidsLimit:         r.PidsLimit,
 		Ulimits:           []*units.Ulimit{},
 
@@ -130,6 +131,9 @@ func resources(s *container.Spec) api.Resources {
 			container.ReadBytes: &out.BlkioDeviceReadBps, container.WriteBytes: &out.BlkioDeviceWriteBps,
 			container.ReadCalls: &out.BlkioDeviceReadIOps, container.WriteCalls: &out.BlkioDeviceWriteIOps,
 		}[t.Kind]
+		if t.Kind == container.IOWeight {
+			out.BlkioWeightDevice = append(out.BlkioWeightDevice, &blkiodev.WeightDevice{Path: t.Device, Weight: uint16(t.Rate)})
+		}
 		if list != nil {
 			*list = append(*list, &blkiodev.ThrottleDevice{Path: t.Device, Rate: t.Rate})
 		}

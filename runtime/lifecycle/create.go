@@ -95,14 +95,24 @@ func (in *Installation) fill(c *container.Container) error {
 // findImage returns the image that the user means, and asks the registry as far as they allow.
 func (in *Installation) findImage(ctx context.Context, ref string, opts CreateOptions) (images.Image, error) {
 	defer span.Begin("find image").End()
+	var unfit error
 	if opts.Pull != PullAlways {
 		image, err := in.Images.Find(ref)
-		if !errors.Is(err, images.ErrNotFound) {
+		if err == nil {
+			fits, err := image.IsFor(opts.Platform)
+			if fits || err != nil {
+				return image, err
+			}
+			unfit = fmt.Errorf("image %s is here for %s, and not for %s", ref, image.Platform, opts.Platform)
+		} else if !errors.Is(err, images.ErrNotFound) {
 			return image, err
 		}
 		name, err := images.ParseReference(ref)
 		if err != nil {
 			return image, err
+		}
+		if opts.Pull == PullNever && unfit != nil {
+			return image, unfit
 		}
 		if opts.Pull == PullNever {
 			return image, fmt.Errorf("%w: %s", ErrUnknownImage, name.WithDefaultTag().Familiar())
@@ -114,6 +124,8 @@ func (in *Installation) findImage(ctx context.Context, ref string, opts CreateOp
 	image, err := in.Images.Pull(ctx, ref, images.PullOptions{Platform: opts.Platform, Progress: opts.Progress})
 	if err == nil {
 		in.NotifyOf(events.Image, "pull", ref, "name", ref)
+	} else if unfit != nil {
+		err = fmt.Errorf("%w: %w", unfit, err)
 	}
 	return image, err
 }

@@ -27,7 +27,7 @@ type Session struct {
 func (s *Session) Wait() (attach.Result, error) {
 	for {
 		result, err := s.client.Wait()
-		if !errors.Is(err, attach.ErrKeeperGone) {
+		if !errors.Is(err, attach.ErrKeeperGone) || s.isClosed() {
 			return result, err
 		}
 		client, resumeErr := s.in.resume(context.Background(), s.c, s.streams)
@@ -50,6 +50,12 @@ func (s *Session) Close() error {
 	defer s.mu.Unlock()
 	s.closed = true
 	return s.client.Close()
+}
+
+func (s *Session) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 // session is what is relayed by the client.

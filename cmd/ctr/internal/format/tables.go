@@ -1,5 +1,7 @@
 package format
 
+import "strings"
+
 // The listings, with Docker's columns.
 var (
 	// Containers is `ps`; its rows are of type Container.
@@ -44,6 +46,18 @@ var (
 		columns: "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}", heads: Images.heads, quiet: Images.quiet,
 		raw: Images.raw,
 	}
+
+	// Steps is `history`; its rows are of type Step.
+	Steps = Listing{
+		columns: "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
+		heads: heads{
+			"ID": "IMAGE", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT", "CreatedBy": "CREATED BY", "Size": "SIZE", "Comment": "COMMENT",
+		},
+		quiet: "{{.ID}}",
+	}
+
+	// StepsExact is `history --human=false`.
+	StepsExact = Listing{columns: strings.Replace(Steps.columns, "CreatedSince", "CreatedAt", 1), heads: Steps.heads, quiet: Steps.quiet}
 
 	// Networks is `network ls`; its rows are of type Network.
 	Networks = Listing{

@@ -12,14 +12,9 @@ import (
 type Usage struct {
 	FullID, NameText string
 	Asked            string          // what the user called the container
-	Last, Now        lifecycle.Usage // two samples; Now is zero for a container that does not run
+	Last, Now        lifecycle.Usage // two samples; Now is zero for a container that does not run, as all of its row is then
 	NoTrunc          bool
 }
-
-// none stands where there is nothing to tell.
-const none = "--"
-
-func (u Usage) known() bool { return !u.Now.Time.IsZero() }
 
 // Container is the container, as the user called it.
 func (u Usage) Container() string { return u.Asked }
@@ -37,9 +32,6 @@ func (u Usage) ID() string {
 
 // CPUPerc is how much of one CPU the container took between the samples.
 func (u Usage) CPUPerc() string {
-	if !u.known() {
-		return none
-	}
 	percent := 0.0
 	if span := u.Now.Time.Sub(u.Last.Time); !u.Last.Time.IsZero() && span > 0 && u.Now.CPU >= u.Last.CPU {
 		percent = 100 * float64(u.Now.CPU-u.Last.CPU) / float64(span)
@@ -49,17 +41,11 @@ func (u Usage) CPUPerc() string {
 
 // MemUsage is the memory in use, and what there is.
 func (u Usage) MemUsage() string {
-	if !u.known() {
-		return none + " / " + none
-	}
 	return units.BytesSize(float64(u.Now.Memory)) + " / " + units.BytesSize(float64(u.Now.MemoryLimit))
 }
 
 // MemPerc is the part of it.
 func (u Usage) MemPerc() string {
-	if !u.known() {
-		return none
-	}
 	return fmt.Sprintf("%.2f%%", 100*float64(u.Now.Memory)/float64(max(u.Now.MemoryLimit, 1)))
 }
 
@@ -70,17 +56,11 @@ func (u Usage) NetIO() string { return u.pair(u.Now.Received, u.Now.Sent) }
 func (u Usage) BlockIO() string { return u.pair(u.Now.Read, u.Now.Written) }
 
 func (u Usage) pair(a, b uint64) string {
-	if !u.known() {
-		return none
-	}
 	return units.HumanSizeWithPrecision(float64(a), 3) + " / " + units.HumanSizeWithPrecision(float64(b), 3)
 }
 
 // PIDs is how many processes and threads there are.
 func (u Usage) PIDs() string {
-	if !u.known() {
-		return none
-	}
 	return fmt.Sprint(u.Now.Processes)
 }
 

@@ -122,7 +122,18 @@ func parsePairs(r io.Reader, lookup Lookup) ([]string, error) {
 	return lines, s.Err()
 }
 
-// Invalid words an argument that a flag cannot take.
-func Invalid(value, flag string, err error) error {
-	return fmt.Errorf("invalid argument %q for %q flag: %w", value, flag, err)
+// ArgumentError is an argument that a flag cannot take.
+type ArgumentError struct {
+	Value, Flag string
+	Err         error
 }
+
+func (e *ArgumentError) Error() string {
+	return fmt.Sprintf("invalid argument %q for %q flag: %v", e.Value, e.Flag, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *ArgumentError) Unwrap() error { return e.Err }
+
+// Invalid returns an *ArgumentError.
+func Invalid(value, flag string, err error) error { return &ArgumentError{value, flag, err} }

@@ -192,7 +192,7 @@ func CgroupParent(s string) (string, error) {
 	return path.Clean(s), nil
 }
 
-// Throttle parses one --device-read-bps and the like: DEVICE:RATE, where bytes have a unit and operations have none.
+// Throttle parses one --device-read-bps and the like: DEVICE:RATE, where bytes have a unit, and operations and weights have none.
 func Throttle(kind container.ThrottleKind, s string) (container.Throttle, error) {
 	t := container.Throttle{Kind: kind}
 	device, rate, ok := strings.Cut(s, ":")
@@ -203,6 +203,14 @@ func Throttle(kind container.ThrottleKind, s string) (container.Throttle, error)
 		return t, fmt.Errorf("bad format for device path: %s", s)
 	}
 	t.Device = path.Clean(device)
+	if kind == container.IOWeight {
+		n, err := strconv.ParseUint(rate, 10, 16)
+		if err != nil || n != 0 && (n < 10 || n > 1000) {
+			return t, fmt.Errorf("invalid weight for device: %s", s)
+		}
+		t.Rate = n
+		return t, nil
+	}
 	if kind == container.ReadCalls || kind == container.WriteCalls {
 		n, err := strconv.ParseUint(rate, 10, 64)
 		if err != nil {
