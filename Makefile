@@ -59,7 +59,7 @@ race: ## run the tests under the race detector (as root)
 faults: ## kill and damage ctr at every point that the tests know (as root; minutes)
 	@hack/setup build test
 	@$(MAKE) --no-print-directory build images
-	CTR_FAULTS=all CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -timeout 60m -run '^Test[BC][0-9]' ./cmd/ctr
+	CTR_FAULTS=all CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -timeout 60m -run '^Test[BCD][0-9]' ./cmd/ctr
 
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@hack/fuzz "$(GO)" "$(goflags)" $(FUZZTIME)

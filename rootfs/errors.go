@@ -22,6 +22,9 @@ var ErrMounted = inroot.ErrMounted
 // ErrNoIDMap is returned when files cannot be shown with the IDs of a user namespace.
 var ErrNoIDMap = errors.New("a user namespace needs idmapped mounts, which this kernel does not have for the file system")
 
+// ErrTooManyLayers is returned when the kernel cannot mount so many layers at once.
+var ErrTooManyLayers = errors.New("too many layers")
+
 // ErrUser is returned when a container's user or group is malformed, unknown or out of range.
 var ErrUser = errors.New("invalid user")
 

@@ -105,8 +105,10 @@ func (o Overlay) mount() error {
 		}
 	}
 	m, err := dirs.mount(o)
-	if errors.Is(err, unix.EINVAL) && dirs.mountOld(o) == nil {
-		return nil
+	if errors.Is(err, unix.EINVAL) {
+		if old := dirs.mountOld(o); old == nil || errors.Is(old, ErrTooManyLayers) {
+			return old
+		}
 	}
 	if o.UserNS != nil && errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("%w (overlayfs has them since Linux 5.19): %w", ErrNoIDMap, err)
@@ -247,7 +249,8 @@ func (d overlayDirs) options(o Overlay) [][2]string {
 	return options
 }
 
-// mountOld mounts with mount(2), which takes one page of options: about 220 layers.
+// mountOld mounts with mount(2), which takes one page of options, about 220 layers, and leaves out what is behind it. It would
+// follow a link at the target.
 func (d overlayDirs) mountOld(o Overlay) error {
 	var lower []string
 	for _, f := range d.lower {
@@ -261,7 +264,16 @@ func (d overlayDirs) mountOld(o Overlay) error {
 	if o.ReadOnly {
 		flags = unix.MS_RDONLY
 	}
-	return os.NewSyscallError("mount", unix.Mount("overlay", o.Target, "overlay", flags, strings.Join(options, ",")))
+	text := strings.Join(options, ",")
+	if len(text) >= os.Getpagesize() {
+		return fmt.Errorf("%w: %d, and Linux before 6.5 takes some 220", ErrTooManyLayers, len(lower))
+	}
+	target, err := os.OpenFile(o.Target, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	return os.NewSyscallError("mount", unix.Mount("overlay", inroot.FdPath(target), "overlay", flags, text))
 }
 
 // fsError adds what the kernel says about the error; fsopen(2) file descriptors hand out its messages.

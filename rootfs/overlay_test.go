@@ -48,6 +48,20 @@ func mountinfo(t testing.TB) string {
 	return string(data)
 }
 
+// olderThan tells whether the kernel is older than that.
+func olderThan(t *testing.T, major, minor int) bool {
+	t.Helper()
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		t.Fatal(err)
+	}
+	var x, y int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &x, &y); err != nil {
+		t.Fatal(err)
+	}
+	return x < major || x == major && y < minor
+}
+
 func TestOverlay(t *testing.T) {
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		for _, n := range []int{0, 1, 2, 61, 200, 400} {
@@ -71,6 +85,9 @@ func TestOverlay(t *testing.T) {
 					}
 					return os.WriteFile(filepath.Join(o.Target, "new"), nil, 0o644)
 				})
+				if errors.Is(err, rootfs.ErrTooManyLayers) && n == 400 && olderThan(t, 6, 5) {
+					return
+				}
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -71,6 +71,7 @@ func (v *victims) failedCall(call, errno string, leave int) {
 		}
 		o := v.end(v.wrapped(append([]string{"timeout", "-s", "KILL", "60"}, inject...), runArgs("c1")...))
 		what := fmt.Sprintf("%s, the %d. time: %s", call, n, errno)
+		v.at = "after " + what
 		switch {
 		case o.took >= time.Minute:
 			v.Fatalf("%s: run hangs", what)

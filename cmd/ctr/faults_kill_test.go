@@ -52,6 +52,7 @@ func (v *victims) eachPoint(call string, try func(inject []string) (unharmed boo
 		if n > 300 {
 			v.Fatalf("never got through")
 		}
+		v.at = fmt.Sprintf("by a kill at %s, the %d. time", call, n)
 		if try(tracer(call, "signal=KILL", n)) {
 			unharmed++
 		} else {

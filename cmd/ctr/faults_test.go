@@ -25,6 +25,7 @@ type victims struct {
 	*testing.T
 	h      *testhost.Host
 	before testhost.Census
+	at     string // the fault that is tried
 }
 
 // faults runs f in a host that has the busybox image and the network "net", of which the census is taken.
@@ -34,6 +35,12 @@ func faults(t *testing.T, f func(v *victims)) {
 		prepare(t)
 	}
 	t.Parallel()
+	inHost(t, f)
+}
+
+// inHost runs f in such a host. The caller has had prepared what it takes.
+func inHost(t *testing.T, f func(v *victims)) {
+	t.Helper()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		v := &victims{T: t, h: h}
 		if err := useImages(h, "small"); err != nil {
@@ -165,6 +172,6 @@ func (v *victims) heal(name string) {
 func (v *victims) healed() {
 	v.Helper()
 	if diff := settled(v.h, v.before); diff != "" {
-		v.Fatalf("left behind:\n%s", diff)
+		v.Fatalf("left behind %s:\n%s", v.at, diff)
 	}
 }

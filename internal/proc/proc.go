@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -133,6 +134,18 @@ func (id ID) Signal(sig unix.Signal) error {
 		return fmt.Errorf("signal process %d: %w", id.PID, os.NewSyscallError("pidfd_send_signal", err))
 	}
 	return nil
+}
+
+// ticks is how many of the units of a start time are a second, on every architecture that Go knows (USER_HZ).
+const ticks = 100
+
+// Age tells how long ago the process started, whether it goes on or not, by the clock that nobody sets.
+func (id ID) Age() time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		panic("impossible: no clock counts the time since boot: " + err.Error())
+	}
+	return time.Duration(now.Nano()) - time.Duration(id.Start)*(time.Second/ticks)
 }
 
 // String returns the ID as "PID:START", which Parse reads.

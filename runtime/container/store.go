@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"ctr/internal/durable"
 	"ctr/rootfs"
 )
@@ -344,7 +346,9 @@ func (s *Store) Remove(c *Container) error {
 func (s *Store) discard(c *Container) error {
 	id := filepath.Base(c.Dir)
 	gone := filepath.Join(s.data, removedPrefix+id)
-	err := os.Rename(c.Dir, gone)
+	// Not os.Rename, which takes no folder's place: the one that a sweeper is just removing, empty, since it was faster than the
+	// creator (makeFolder).
+	err := unix.Rename(c.Dir, gone)
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}

@@ -335,6 +335,22 @@ func TestInterruptedRename(t *testing.T) {
 	}
 }
 
+// A sweeper that took a folder for the rest of a dead creator may still be at its remains when the container that was made
+// after all is removed.
+func TestRemoveBesideSlowSweeper(t *testing.T) {
+	s := newStore(t)
+	c := create(t, s, "c1")
+	if err := os.Mkdir(filepath.Join(s.data, removedPrefix+c.ID), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Remove(c); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(s.data); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
 // A creator that is not at its lock yet must not lose its folder to a sweeper.
 func TestSweepAmongCreators(t *testing.T) {
 	s := newStore(t)

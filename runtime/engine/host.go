@@ -87,9 +87,10 @@ func cgroupHost() (host, error) {
 	return h, nil
 }
 
-// ownCapabilities lists what the caller holds and may pass on, in the order of their numbers.
+// ownCapabilities lists what the caller holds and may pass on, in the order of their numbers. All threads have the same, and the
+// first one stays: the thread that opened its own file may be gone when the file is read by another one (ESRCH).
 func ownCapabilities() ([]string, error) {
-	status, err := os.ReadFile("/proc/thread-self/status")
+	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return nil, fmt.Errorf("read own capabilities: %w", err)
 	}

@@ -94,13 +94,14 @@ func TestDevicesAndCgroupsAreOutOfReach(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		b := newBox(t, h)
+		// In /dev, which is ours: the disk of the root file system may be mounted without devices.
 		got := b.sh(b.config(), `
-			mknod /tmp/vda b 254 0 && echo made vda
-			dd if=/tmp/vda of=/dev/null count=1 2>&1 | grep -o 'Operation not permitted'
-			mknod /tmp/fuse c 10 229; head -c1 /tmp/fuse 2>&1 | grep -o 'Operation not permitted'
-			mknod /tmp/tun c 10 200; head -c1 /tmp/tun 2>&1 | grep -o 'Operation not permitted'
-			mknod /tmp/kmem c 1 2; head -c1 /tmp/kmem 2>&1 | grep -o 'Operation not permitted'
-			mknod /tmp/zero c 1 5; head -c2 /tmp/zero | wc -c
+			mknod /dev/my-vda b 254 0 && echo made vda
+			dd if=/dev/my-vda of=/dev/null count=1 2>&1 | grep -o 'Operation not permitted'
+			mknod /dev/my-fuse c 10 229; head -c1 /dev/my-fuse 2>&1 | grep -o 'Operation not permitted'
+			mknod /dev/my-tun c 10 200; head -c1 /dev/my-tun 2>&1 | grep -o 'Operation not permitted'
+			mknod /dev/my-kmem c 1 2; head -c1 /dev/my-kmem 2>&1 | grep -o 'Operation not permitted'
+			mknod /dev/my-zero c 1 5; head -c2 /dev/my-zero | wc -c
 			for d in null zero full random urandom tty ptmx; do [ -c /dev/$d ] || echo no $d; done
 			mkdir /tmp/cg; mount -t cgroup -o memory x /tmp/cg 2>/dev/null || echo no cgroup mount
 			mount -o remount,rw /sys/fs/cgroup 2>/dev/null || echo no remount

@@ -283,7 +283,7 @@ func TestUpdate(t *testing.T) {
 		if err != nil || stats.PidsStats.Limit != 20 || stats.MemoryStats.Usage.Limit != 32<<20 {
 			t.Errorf("got %+v %+v, %v", stats.PidsStats, stats.MemoryStats.Usage, err)
 		}
-		if r, err := b.exec(c, ExecConfig{Args: []string{"sh", "-c", "mknod /tmp/k c 1 2; head -c1 /tmp/k"}}); err != nil || !strings.Contains(r.stderr, "not permitted") {
+		if r, err := b.exec(c, ExecConfig{Args: []string{"sh", "-c", "mknod /dev/k c 1 2; head -c1 /dev/k"}}); err != nil || !strings.Contains(r.stderr, "not permitted") {
 			t.Errorf("the device rules are gone: %+v, %v", r, err)
 		}
 		r, err := b.exec(c, ExecConfig{Args: []string{"sh", "-c", "for i in $(seq 30); do sleep 1 & done; wait"}})

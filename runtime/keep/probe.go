@@ -17,7 +17,8 @@ type Probe struct {
 	Args     []string      `json:"args"`     // argv
 	Interval time.Duration `json:"interval"` // from the end of one to the beginning of the next
 	Early    time.Duration `json:"early"`    // the same after one that ended with ProbeEarly
-	Next     time.Time     `json:"next"`     // when the next one is due
+	// Wait is how long it is to the next one. No time of day: the clock may be set while another program takes over.
+	Wait time.Duration `json:"wait"`
 }
 
 // ProbeEarly is the exit code of a probe that wants to look again soon: the program is still starting.
@@ -27,6 +28,7 @@ const ProbeEarly = 3
 type prober struct {
 	Probe
 	binary string
+	due    time.Time // when the next one is, by the clock that nobody sets
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -36,7 +38,7 @@ type prober struct {
 }
 
 func newProber(p Probe, binary string) *prober {
-	q := &prober{Probe: p, binary: binary, stopped: true}
+	q := &prober{Probe: p, binary: binary, stopped: true, due: time.Now().Add(p.Wait)}
 	q.idle = sync.NewCond(&q.mu)
 	return q
 }
@@ -49,7 +51,7 @@ func (q *prober) start() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.stopped = false
-	q.timer = time.AfterFunc(time.Until(q.Next), q.probe)
+	q.timer = time.AfterFunc(time.Until(q.due), q.probe)
 }
 
 // stop ends probing until start. While a probe runs it returns false, and probing goes on, unless it is to kill the probe.
@@ -73,6 +75,18 @@ func (q *prober) stop(kill bool) bool {
 	return true
 }
 
+// rest returns the probe as another program is to go on with it.
+func (q *prober) rest() *Probe {
+	if q == nil {
+		return nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p := q.Probe
+	p.Wait = time.Until(q.due)
+	return &p
+}
+
 // probe runs one, and sets the time of the next.
 func (q *prober) probe() {
 	q.mu.Lock()
@@ -93,7 +107,7 @@ func (q *prober) probe() {
 		q.pid = 0
 		q.idle.Broadcast()
 	}
-	q.Next = time.Now().Add(wait)
+	q.due = time.Now().Add(wait)
 	if !q.stopped {
 		q.timer = time.AfterFunc(wait, q.probe)
 	}

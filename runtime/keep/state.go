@@ -142,9 +142,7 @@ func (k *Keeper) state(p *Program, services *serving) State {
 	s.Program = programState{
 		Init: p.Init, Stdin: -1, Stdout: fileFD(p.Stdout), Stderr: fileFD(p.Stderr), Pty: fileFD(p.Pty),
 		StdinOnce: p.StdinOnce, Log: p.Log, Pending: p.Log.pending, Adopted: p.Adopted.fd(),
-	}
-	if p.prober != nil {
-		s.Program.Probe = &p.prober.Probe
+		Probe: p.prober.rest(),
 	}
 	if !p.stdin.closed {
 		s.Program.Stdin = fileFD(p.Stdin)

@@ -18,7 +18,7 @@ var noProcess proc.ID
 // end takes a run down whose init has ended: every other process, the record of how it ended, and what only this run used, the
 // cgroups beside the rest. It goes on past errors and leaves them in the monitor's log; what it could not remove the next command
 // sweeps.
-func (m *monitor) end(r *run, code int, again decision) {
+func (m *monitor) end(r *run, code int, ran time.Duration, again decision) {
 	state, id := m.in.Containers.RunRoot(), m.c.ID
 	oom, err := engine.OOMKilled(state, id)
 	m.note("ask for OOM kills", err)
@@ -34,7 +34,7 @@ func (m *monitor) end(r *run, code int, again decision) {
 	if oom {
 		m.in.Notify(m.c, "oom")
 	}
-	m.in.Notify(m.c, "die", "exitCode", strconv.Itoa(code), "execDuration", strconv.Itoa(int(time.Since(r.began).Seconds())))
+	m.in.Notify(m.c, "die", "exitCode", strconv.Itoa(code), "execDuration", strconv.Itoa(int(ran.Seconds())))
 	m.note("drain output", r.program.End())
 	m.note("end processes", <-destroyed)
 	r.joins.close()

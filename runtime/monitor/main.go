@@ -175,9 +175,10 @@ func (m *monitor) live(r *run) error {
 		code, err := r.reap()
 		m.note("reap init", err)
 		m.reload()
-		again := m.policy.next(m.c, code, r.began)
+		ran := m.record.Init.Age()
+		again := m.policy.next(m.c, code, ran)
 		ending := span.Begin("end run")
-		m.end(r, code, again)
+		m.end(r, code, ran, again)
 		ending.End()
 		if !m.rest(code, again) {
 			m.leave(code)

@@ -44,8 +44,8 @@ func (p *policy) resume(restarts int) {
 	}
 }
 
-// next decides after a run that began at the time and ended with the code.
-func (p *policy) next(c *container.Container, code int, began time.Time) decision {
+// next decides after a run that took so long and ended with the code.
+func (p *policy) next(c *container.Container, code int, ran time.Duration) decision {
 	if c.StopAsked() {
 		return decision{}
 	}
@@ -60,7 +60,7 @@ func (p *policy) next(c *container.Container, code int, began time.Time) decisio
 	}
 	p.Restarts++
 	switch {
-	case p.Delay == 0 || time.Since(began) >= goodRun:
+	case p.Delay == 0 || ran >= goodRun:
 		p.Delay = firstDelay
 	default:
 		p.Delay = min(2*p.Delay, maxDelay)

@@ -36,7 +36,7 @@ func TestPolicy(t *testing.T) {
 			c := newContainer(t, tt.policy)
 			p := newPolicy(tt.policy)
 			for i, code := range tt.codes {
-				if got := p.next(c, code, time.Now()); got.restart != tt.want[i] {
+				if got := p.next(c, code, 0); got.restart != tt.want[i] {
 					t.Errorf("after end %d with code %d: restart %v, want %v", i+1, code, got.restart, tt.want[i])
 				}
 			}
@@ -49,12 +49,12 @@ func TestBackOff(t *testing.T) {
 	c, p := newContainer(t, policy), newPolicy(policy)
 	want := firstDelay
 	for range 15 {
-		if got := p.next(c, 1, time.Now()).delay; got != want {
+		if got := p.next(c, 1, 0).delay; got != want {
 			t.Fatalf("delay %v, want %v", got, want)
 		}
 		want = min(2*want, maxDelay)
 	}
-	if got := p.next(c, 1, time.Now().Add(-goodRun)).delay; got != firstDelay {
+	if got := p.next(c, 1, goodRun).delay; got != firstDelay {
 		t.Errorf("delay after a good run %v, want %v", got, firstDelay)
 	}
 }
@@ -65,7 +65,7 @@ func TestStoppedContainerIsNotStartedAgain(t *testing.T) {
 	if err := c.AskStop(); err != nil {
 		t.Fatal(err)
 	}
-	if p.next(c, 137, time.Now()).restart {
+	if p.next(c, 137, 0).restart {
 		t.Error("started again although the user stopped it")
 	}
 	m := &monitor{c: c}
@@ -75,7 +75,7 @@ func TestStoppedContainerIsNotStartedAgain(t *testing.T) {
 	if err := c.ForgetStop(); err != nil {
 		t.Fatal(err)
 	}
-	if !p.next(c, 137, time.Now()).restart {
+	if !p.next(c, 137, 0).restart {
 		t.Error("not started again after the wish to stop was undone")
 	}
 }

@@ -1,8 +1,6 @@
 package monitor
 
 import (
-	"time"
-
 	"ctr/runtime/keep"
 )
 
@@ -17,6 +15,6 @@ func (m *monitor) probe() *keep.Probe {
 		first = h.StartInterval
 	}
 	return &keep.Probe{
-		Args: []string{ProbeName, m.in.Roots.Data, m.in.Roots.Run, m.c.ID}, Interval: h.Interval, Early: h.StartInterval, Next: time.Now().Add(first),
+		Args: []string{ProbeName, m.in.Roots.Data, m.in.Roots.Run, m.c.ID}, Interval: h.Interval, Early: h.StartInterval, Wait: first,
 	}
 }
