@@ -55,7 +55,8 @@ func inHost(t *testing.T, f func(v *victims)) {
 	})
 }
 
-// note takes the census that healed compares with, as soon as the kernel has taken down the links of dead namespaces.
+// note takes the census that healed compares with, as soon as the kernel has taken down the links of dead namespaces, and monitors
+// that have done their work have ended.
 func (v *victims) note() {
 	v.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
@@ -63,12 +64,13 @@ func (v *victims) note() {
 		if err != nil {
 			v.Fatal(err)
 		}
-		if !slices.ContainsFunc(before["link"], func(l string) bool { return strings.HasPrefix(l, "veth ") }) {
+		if !slices.ContainsFunc(before["link"], func(l string) bool { return strings.HasPrefix(l, "veth ") }) &&
+			!slices.Contains(before["process"], "ctr-monitor") {
 			v.before = before
 			return
 		}
 		if time.Now().After(deadline) {
-			v.Fatalf("links stay: %s", before["link"])
+			v.Fatalf("links or monitors stay: %s, %s", before["link"], before["process"])
 		}
 	}
 }

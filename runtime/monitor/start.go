@@ -89,7 +89,6 @@ func (r *run) prepare(ctx context.Context) error {
 		announced <- err
 	}()
 	err := rootfs.WithPrivateMounts(func() error {
-		defer close(init)
 		return r.create(ctx, engine.Beside{
 			NetNS: func() (string, error) {
 				path, ok := <-namespace
@@ -101,6 +100,7 @@ func (r *run) prepare(ctx context.Context) error {
 			Started: func(id proc.ID) { init <- id },
 		})
 	})
+	close(init) // here, since there may have been no thread to create on
 	if errors.Is(err, errNoNetwork) {
 		err = nil
 	}
