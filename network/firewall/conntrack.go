@@ -18,13 +18,14 @@ import (
 
 // The parts of linux/netfilter/nfnetlink_conntrack.h that x/sys has not got.
 const (
-	ctGet, ctDelete                       = 1, 2                      // IPCTNL_MSG_CT_*
-	ctaTupleOrig, ctaTupleReply           = 1, 2                      // CTA_*
-	ctaID, ctaZone, ctaFilter             = 12, 18, 25                //
-	ctaTupleIP, ctaTupleProto             = 1, 2                      // CTA_TUPLE_*
-	ctaProtoNum, ctaProtoSrc, ctaProtoDst = 1, 2, 3                   // CTA_PROTO_*
-	ctaFilterOrig, ctaFilterReply         = 1, 2                      // CTA_FILTER_*_FLAGS
-	filterSource, filterProtocol          = uint32(1), uint32(1) << 3 // CTA_FILTER_F_*
+	ctGet, ctDelete                       = 1, 2       // IPCTNL_MSG_CT_*
+	ctaTupleOrig, ctaTupleReply           = 1, 2       // CTA_*
+	ctaID, ctaZone, ctaFilter             = 12, 18, 25 //
+	ctaTupleIP, ctaTupleProto             = 1, 2       // CTA_TUPLE_*
+	ctaProtoNum, ctaProtoSrc, ctaProtoDst = 1, 2, 3    // CTA_PROTO_*
+	ctaFilterOrig, ctaFilterReply         = 1, 2       // CTA_FILTER_*_FLAGS
+
+	filterSource, filterProtocol, filterSourcePort = uint32(1), uint32(1) << 3, uint32(1) << 4 // CTA_FILTER_F_*
 )
 
 // tuple is one direction of a tracked connection.
@@ -55,12 +56,13 @@ func dialTracker(ns *netns.Handle) (tracker, error) {
 	return tracker{nl}, nil
 }
 
-// filter says which connections the kernel lists: those whose tuple of one direction has a source address, or a protocol.
-// Kernels before 5.8 list all; every use looks again.
+// filter says which connections the kernel lists: those whose tuple of one direction has a source address, a protocol, a source
+// port of it. Kernels before 5.8 list all; every use looks again.
 type filter struct {
 	direction uint16 // ctaTupleOrig or ctaTupleReply
 	source    netip.Addr
 	protocol  byte
+	port      uint16
 }
 
 // attributes encodes the filter.
@@ -84,6 +86,10 @@ func (f filter) attributes() ([]byte, error) {
 			flags |= filterProtocol
 			e.Nested(ctaTupleProto, func(e *netlink.AttributeEncoder) error {
 				e.Uint8(ctaProtoNum, f.protocol)
+				if f.port != 0 {
+					flags |= filterSourcePort
+					e.Uint16(ctaProtoSrc, f.port)
+				}
 				return nil
 			})
 		}
@@ -100,6 +106,19 @@ func (f filter) attributes() ([]byte, error) {
 		return nil
 	})
 	return e.Encode()
+}
+
+// drop makes the kernel delete the connections of a family that a filter chooses, which must have a direction's tuple. It is an
+// error before Linux 6.8, which takes the tuple for the name of one connection and misses parts of it.
+func (t tracker) drop(family byte, f filter) error {
+	data, err := f.attributes()
+	if err != nil {
+		return fmt.Errorf("encode filter: %w", err)
+	}
+	if _, err := t.nl.Execute(message(ctDelete, netlink.Acknowledge, family, data)); err != nil {
+		return fmt.Errorf("forget tracked connections: %w", err)
+	}
+	return nil
 }
 
 // forget deletes the connections of a family that the filter and the test choose.
@@ -240,6 +259,10 @@ func (f *Firewall) forgetOthers(ports []Port) error {
 	})
 }
 
+// fewTargets are so many ports that one order for each costs less than a list of the container's connections. The list holds a
+// spinlock for each of the table's buckets: 10 ms for 262,144 of them; an order skips the empty ones, in 0.4 ms.
+const fewTargets = 16
+
 // forgetTargets makes the kernel forget the connections that were sent on to the containers of ports.
 func (f *Firewall) forgetTargets(ports []Port) error {
 	type target struct {
@@ -253,7 +276,20 @@ func (f *Firewall) forgetTargets(ports []Port) error {
 		targets[target{protocols[p.Protocol], netip.AddrPortFrom(ip, p.ContainerPort)}] = true
 		containers[ip] = true
 	}
+	each := func(t tracker) error {
+		for to := range targets {
+			ip := to.address.Addr()
+			err := t.drop(versionOf(ip).family, filter{ctaTupleReply, ip, to.protocol, to.address.Port()})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	return f.track(func(t tracker) error {
+		if len(targets) <= fewTargets && each(t) == nil {
+			return nil
+		}
 		var err error
 		for ip := range containers {
 			err = errors.Join(err, t.forget(versionOf(ip).family, filter{direction: ctaTupleReply, source: ip},
