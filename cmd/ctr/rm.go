@@ -70,7 +70,7 @@ func findToRemove(in *lifecycle.Installation, name string) (*container.Container
 // sweep takes down what killed commands and monitors have left of any container. What it cannot do is not what the user asked
 // for.
 func sweep(in *lifecycle.Installation, ui *ui) {
-	if err := in.Sweep(); err != nil {
+	if err := in.TrySweep(); err != nil {
 		ui.warn("Not all that was left by killed commands could be removed: " + err.Error())
 	}
 }

@@ -4,13 +4,11 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
-	"runtime"
-	"sync"
-	"sync/atomic"
 
 	api "github.com/moby/moby/api/types/container"
 
 	"ctr/internal/durable"
+	"ctr/internal/parallel"
 	"ctr/network"
 	"ctr/runtime/container"
 	"ctr/runtime/inspect"
@@ -58,19 +56,10 @@ func (v *viewer) view(c *container.Container) inspect.Container {
 	return out
 }
 
-// views reads all that there is to know of many containers, several at a time: most of it is waiting for the kernel.
+// views reads all that there is to know of many containers.
 func (v *viewer) views(all []*container.Container) []inspect.Container {
 	out := make([]inspect.Container, len(all))
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(all)) {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
-				out[i] = v.view(all[i])
-			}
-		})
-	}
-	wg.Wait()
+	parallel.For(len(all), func(i int) { out[i] = v.view(all[i]) })
 	return out
 }
 

@@ -134,13 +134,18 @@ func ReadJSON(path string, v any) error {
 
 // Lock takes an exclusive flock(2) on the folder or file at path, waiting for it. The returned function gives it back; the
 // kernel does so too when the process ends.
-func Lock(path string) (unlock func(), err error) {
+func Lock(path string) (unlock func(), err error) { return lock(path, unix.LOCK_EX) }
+
+// TryLock does so without waiting. It returns unix.EWOULDBLOCK, wrapped, if somebody else holds the lock.
+func TryLock(path string) (unlock func(), err error) { return lock(path, unix.LOCK_EX|unix.LOCK_NB) }
+
+func lock(path string, how int) (unlock func(), err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("lock %q: %w", path, os.NewSyscallError("open", err))
 	}
 	for {
-		err = unix.Flock(fd, unix.LOCK_EX)
+		err = unix.Flock(fd, how)
 		if !errors.Is(err, unix.EINTR) {
 			break
 		}

@@ -30,33 +30,32 @@ func (l *Lock) Clone() (*Lock, error) {
 func (c *Container) TryLock() (*Lock, error) { return c.lock(unix.LOCK_EX | unix.LOCK_NB) }
 
 func (c *Container) lock(how int) (*Lock, error) {
-	f, err := os.Open(c.Dir)
+	fd, err := unix.Open(c.Dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // not os.Open: see proc.ReadLine
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil, notFound(c.Name)
 		}
-		return nil, fmt.Errorf("lock container: %w", err)
+		return nil, fmt.Errorf("lock container: %w", &os.PathError{Op: "open", Path: c.Dir, Err: err})
 	}
 	for {
-		if err = unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
+		if err = unix.Flock(fd, how); !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
 	if err != nil {
-		f.Close()
+		unix.Close(fd)
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, ErrBusy
 		}
 		return nil, fmt.Errorf("lock container: %w", os.NewSyscallError("flock", err))
 	}
 	// It may have been removed while we waited for nobody: a lock on a folder that has gone is worth nothing.
-	if held, err := f.Stat(); err == nil {
-		if now, err := os.Stat(c.Dir); err == nil && os.SameFile(held, now) {
-			return &Lock{f}, nil
-		}
+	var held, now unix.Stat_t
+	if unix.Fstat(fd, &held) != nil || unix.Stat(c.Dir, &now) != nil || held.Dev != now.Dev || held.Ino != now.Ino {
+		unix.Close(fd)
+		return nil, notFound(c.Name)
 	}
-	f.Close()
-	return nil, notFound(c.Name)
+	return &Lock{os.NewFile(uintptr(fd), c.Dir)}, nil
 }
 
 // Lock takes the lock of a container as soon as it is free. It returns ErrBusy, wrapped, when ctx ends first.

@@ -116,20 +116,57 @@ func (c *Container) WriteExit(e Exit) error {
 
 // State tells what the container does now. A record that cannot be read makes it Dead, with the reason in Error.
 func (c *Container) State() State {
-	exit, exitErr := c.ReadExit()
-	m, err := c.ReadMonitor()
-	if err == nil {
-		if s, ok := c.liveState(m, exit); ok {
-			return s // whatever the record of an earlier run says
+	for {
+		m, err := c.ReadMonitor()
+		if err == nil && m.Init.Alive() && (!m.Restarting || !m.Monitor.Alive()) {
+			return c.runningState(m) // whatever the record of an earlier run says
 		}
-	}
-	for _, err := range []error{exitErr, err} {
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return State{Status: Dead, Error: err.Error()}
+		kept := err == nil && m.Monitor.Alive() // asked before the record of the end is read: its monitor writes that first
+		exit, exitErr := c.ReadExit()
+		unfinished := exitErr == nil && exit.FinishedAt.IsZero() && exit.Error == ""
+		switch {
+		case kept && m.Restarting:
+			return State{
+				Status: Restarting, ExitCode: exit.ExitCode, StartedAt: exit.StartedAt, FinishedAt: exit.FinishedAt,
+				Restarts: m.Restarts,
+			}
+		case kept && !m.StartedAt.IsZero() && exit.FinishedAt.IsZero():
+			// Nobody may see an exit code before it is known.
+			return State{Status: Running, StartedAt: m.StartedAt, Restarts: m.Restarts}
 		}
+		for _, err := range []error{exitErr, err} {
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				return State{Status: Dead, Error: err.Error()}
+			}
+		}
+		if unfinished && !kept {
+			if now, _ := c.ReadMonitor(); now.Monitor != m.Monitor || now.Init != m.Init {
+				continue // it was started between our two looks
+			}
+		}
+		return endedState(exit, exitErr == nil)
 	}
+}
+
+// runningState is the state while there is a live init.
+func (c *Container) runningState(m Monitor) State {
+	if m.StartedAt.IsZero() { // created by libcontainer, its program not yet released
+		return State{Status: Created}
+	}
+	s := State{
+		Status: Running, PID: m.Init.PID, StartedAt: m.StartedAt, Restarts: m.Restarts,
+		Orphaned: !m.Monitor.Alive(), Health: c.Health(m.StartedAt),
+	}
+	if frozen(m.Freezer) {
+		s.Status = Paused
+	}
+	return s
+}
+
+// endedState is the state of a container that nobody keeps, by the record of its last run if there was one.
+func endedState(exit Exit, ran bool) State {
 	switch {
-	case exitErr != nil:
+	case !ran:
 		return State{Status: Created}
 	case exit.FinishedAt.IsZero() && exit.Error == "":
 		// It began and nobody saw the end.
@@ -148,40 +185,13 @@ func (c *Container) State() State {
 	return s
 }
 
-// liveState is the state while there is a live init or a monitor that will start one again.
-func (c *Container) liveState(m Monitor, exit Exit) (State, bool) {
-	switch {
-	case m.Restarting && m.Monitor.Alive():
-		return State{
-			Status: Restarting, ExitCode: exit.ExitCode, StartedAt: exit.StartedAt, FinishedAt: exit.FinishedAt,
-			Restarts: m.Restarts,
-		}, true
-	case m.Init.Alive():
-		s := State{
-			Status: Running, PID: m.Init.PID, StartedAt: m.StartedAt, Restarts: m.Restarts,
-			Orphaned: !m.Monitor.Alive(),
-		}
-		if m.StartedAt.IsZero() { // created by libcontainer, its program not yet released
-			return State{Status: Created}, true
-		}
-		s.Health = c.Health(m.StartedAt)
-		if frozen(m.Freezer) {
-			s.Status = Paused
-		}
-		return s, true
-	case !m.StartedAt.IsZero() && exit.FinishedAt.IsZero() && m.Monitor.Alive():
-		// Nobody may see an exit code before it is known.
-		return State{Status: Running, StartedAt: m.StartedAt, Restarts: m.Restarts}, true
-	}
-	return State{}, false
-}
-
 // frozen reads freezer.state (cgroup v1) or cgroup.freeze (v2).
 func frozen(file string) bool {
 	if file == "" {
 		return false
 	}
-	b, err := os.ReadFile(file)
+	var line [16]byte
+	b, err := proc.ReadLine(file, line[:])
 	return err == nil && len(b) > 0 && (b[0] == 'F' || b[0] == '1')
 }
 

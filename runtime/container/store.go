@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ctr/internal/durable"
+	"ctr/internal/parallel"
 	"ctr/rootfs"
 )
 
@@ -160,9 +161,10 @@ func (s *Store) List() (all []*Container, broken []error) {
 	if err != nil {
 		return nil, []error{err}
 	}
-	for _, id := range ids {
-		c, err := s.Load(id)
-		switch {
+	loaded, errs := make([]*Container, len(ids)), make([]error, len(ids))
+	parallel.For(len(ids), func(i int) { loaded[i], errs[i] = s.Load(ids[i]) })
+	for i, c := range loaded {
+		switch err := errs[i]; {
 		case err == nil:
 			all = append(all, c)
 		case !errors.Is(err, ErrNotFound): // it is being made, or has just gone

@@ -21,8 +21,10 @@ func (s *Store) Sweep() error {
 		return fmt.Errorf("sweep containers: %w", err)
 	}
 	var errs []error
+	present := make(map[string]bool, len(entries))
 	for _, e := range entries {
 		name := e.Name()
+		present[name] = true
 		if strings.HasPrefix(name, removedPrefix) {
 			errs = append(errs, rootfs.RemoveAll(filepath.Join(s.data, name)))
 			continue
@@ -31,16 +33,16 @@ func (s *Store) Sweep() error {
 			errs = append(errs, s.sweepUnfinished(s.open(name)))
 		}
 	}
-	return errors.Join(append(errs, s.sweepNames())...)
+	return errors.Join(append(errs, s.sweepNames(present))...)
 }
 
-// sweepNames drops the names that lead to no folder.
-func (s *Store) sweepNames() error {
+// sweepNames drops the names that lead to no folder. Those that present holds were there a moment ago.
+func (s *Store) sweepNames(present map[string]bool) error {
 	entries, err := os.ReadDir(s.names)
 	errs := []error{err}
 	for _, e := range entries {
 		id, err := os.Readlink(filepath.Join(s.names, e.Name()))
-		if err == nil && !s.Exists(id) {
+		if err == nil && !present[id] && !s.Exists(id) {
 			errs = append(errs, s.dropStaleName(e.Name()))
 		}
 	}

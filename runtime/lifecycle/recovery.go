@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ctr/internal/durable"
 	"ctr/runtime/container"
@@ -17,16 +18,35 @@ import (
 // Sweep takes down what killed commands and monitors have left of any container: half-made ones, sandboxes, cgroups and
 // processes of containers that never ran or have ended, containers that were to be removed at their end, networks. Those that go
 // on without a monitor get another one. It costs a few system calls for each container that runs, and goes on past errors.
-func (in *Installation) Sweep() error {
+// One process sweeps at a time.
+func (in *Installation) Sweep() error { return in.sweep(durable.Lock) }
+
+// TrySweep does the same, unless another process is at it: of a hundred commands that end at once, one does for all.
+func (in *Installation) TrySweep() error {
+	err := in.sweep(durable.TryLock)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil
+	}
+	return err
+}
+
+func (in *Installation) sweep(lock func(path string) (func(), error)) error {
+	unlock, err := lock(in.Containers.RunRoot())
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	heirs := succession{in: in}
-	err := errors.Join(in.Containers.Sweep(), in.Containers.Abandoned(func(a container.Abandoned) error {
+	cgroups := make(chan error, 1)
+	go func() { cgroups <- in.sweepCgroups() }() // of containers that have no folder: none that the rest deals with
+	err = errors.Join(in.Containers.Sweep(), in.Containers.Abandoned(func(a container.Abandoned) error {
 		if a.Lock != nil && a.Err == nil && heirs.of(a) {
 			return nil
 		}
 		return in.takeOver(a)
 	}))
 	heirs.wg.Wait()
-	return errors.Join(err, in.sweepCgroups(), in.Networks.Sweep())
+	return errors.Join(err, <-cgroups, in.Networks.Sweep())
 }
 
 // takeOver takes an abandoned run folder down.
@@ -60,26 +80,40 @@ func (in *Installation) recoverFully(c *container.Container) error {
 
 // sweepCgroups removes cgroups of containers that have neither a folder nor a run folder any more, and ends what runs in them.
 func (in *Installation) sweepCgroups() error {
-	lost := map[string]bool{}
+	found := map[string]map[string]bool{} // IDs, by the cgroup above
 	for _, cgroup := range in.CgroupParents() {
+		ids := map[string]bool{}
 		for _, folder := range installation.CgroupDirs(cgroup) {
-			entries, _ := os.ReadDir(folder)
-			for _, e := range entries {
-				if e.IsDir() && container.IsID(e.Name()) {
-					lost[path.Join(cgroup, e.Name())] = true
-				}
+			for _, name := range namesIn(folder) {
+				ids[name] = true
+			}
+		}
+		found[cgroup] = ids
+	}
+	running := map[string]bool{} // looked at afterwards: one that began meanwhile is there
+	for _, id := range namesIn(in.Containers.RunRoot()) {
+		running[id] = true
+	}
+	var errs []error
+	for cgroup, ids := range found {
+		for id := range ids {
+			if container.IsID(id) && !running[id] && !in.Containers.Exists(id) {
+				errs = append(errs, engine.DestroyCgroup(path.Join(cgroup, id)))
 			}
 		}
 	}
-	var errs []error
-	for cgroup := range lost {
-		id := path.Base(cgroup)
-		_, err := os.Lstat(filepath.Join(in.Containers.RunRoot(), id))
-		if errors.Is(err, os.ErrNotExist) && !in.Containers.Exists(id) {
-			errs = append(errs, engine.DestroyCgroup(cgroup))
-		}
-	}
 	return errors.Join(append(errs, in.ReleaseCgroupParents())...)
+}
+
+// namesIn are the names in a folder, in no order. None if it cannot be read: a cgroup may go meanwhile.
+func namesIn(folder string) []string {
+	f, err := os.Open(folder)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	return names
 }
 
 // destroyCgroups does so for a container whose record cannot be read: it may be in any of them.

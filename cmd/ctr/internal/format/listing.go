@@ -1,8 +1,10 @@
 package format
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -92,11 +94,12 @@ func (heads) Label(name string) string {
 
 // align lines the columns up as Docker does: at least ten wide, three spaces between.
 func align(w io.Writer, text []byte) error {
-	t := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+	out := bufio.NewWriter(w) // a tabwriter writes each cell and each gap by itself
+	t := tabwriter.NewWriter(out, 10, 1, 3, ' ', 0)
 	if _, err := t.Write(text); err != nil {
 		return err
 	}
-	return t.Flush()
+	return errors.Join(t.Flush(), out.Flush())
 }
 
 // rowJSON is a row's JSON as Docker prints it: each field without an argument as a text, sorted by name.
