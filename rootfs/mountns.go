@@ -77,3 +77,31 @@ func onOwnThread(f func() error) error {
 	}
 	return err
 }
+
+// CloneTreeOf copies the mount at a path as another process sees it, with those below it, to one that is mounted nowhere yet. The
+// thread that looks is thrown away.
+func CloneTreeOf(pid int, path string) (tree *os.File, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
+		ns, openErr := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", pid))
+		if openErr != nil {
+			err = openErr
+			return
+		}
+		defer ns.Close()
+		if err = unix.Unshare(unix.CLONE_FS); err != nil {
+			return
+		}
+		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS); err != nil {
+			return
+		}
+		tree, err = CloneIDMapped(unix.AT_FDCWD, path, true, nil)
+	}()
+	<-done
+	if err != nil {
+		return nil, fmt.Errorf("look into process %d: %w", pid, err)
+	}
+	return tree, nil
+}

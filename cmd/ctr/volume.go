@@ -21,7 +21,7 @@ func (a *app) volumeCreateCommand() *cli.Command {
 			&cli.StringFlag{Name: "driver", Aliases: []string{"d"}, Value: "local", Usage: "Specify volume driver name"},
 			listFlag("label", "Set metadata for a volume"),
 			textFlag("name", "Specify volume name"),
-			listFlag("opt", "Not supported: volumes are folders below the data root", "o"),
+			listFlag("opt", "Set driver specific options (type=tmpfs, device=tmpfs, o=size=10m)", "o"),
 		},
 		Action: func(c *cli.Context) error {
 			if err := a.needArgs(c, 0, 1); err != nil {
@@ -31,8 +31,6 @@ func (a *app) volumeCreateCommand() *cli.Command {
 			switch {
 			case c.String("driver") != "local":
 				return fmt.Errorf("volume driver %q is not supported: use \"local\"", c.String("driver"))
-			case len(c.StringSlice("opt")) > 0:
-				return errors.New("options of the driver local are not supported: mount a folder of the host instead (-v /path:/path)")
 			case spec.Name != "" && c.IsSet("name"):
 				return errors.New("conflicting options: cannot specify a volume-name through both --name and as a positional arg")
 			case c.IsSet("name"):
@@ -40,6 +38,9 @@ func (a *app) volumeCreateCommand() *cli.Command {
 			}
 			var err error
 			if spec.Labels, err = options.Labels(nil, c.StringSlice("label")); err != nil {
+				return err
+			}
+			if spec.Options, err = options.DriverOptions(c.StringSlice("opt")); err != nil {
 				return err
 			}
 			in, err := a.open()

@@ -149,6 +149,9 @@ func (c *Client) sendSizes() {
 		if c.send(Resize, encodeSize(size)) != nil {
 			return
 		}
+		if c.s.Resized != nil {
+			c.s.Resized(size)
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ type Streams struct {
 	Stderr     io.Writer   // nil: discarded
 	DetachKeys []byte      // the bytes that, typed one after the other, leave the container to itself; empty: none
 	Resize     <-chan Size // the size now, then each change; nil: the streams are no terminal
+	Resized    func(Size)  // told of each size that was sent; nil: nobody is
 }
 
 // Result is how an attached session ended.

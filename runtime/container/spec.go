@@ -136,9 +136,11 @@ type Mount struct {
 	Subpath       string `json:"subpath,omitempty"` // volume: the folder or file in it that is mounted
 	// VolumeLabels are those of the volume if it is made for this container.
 	VolumeLabels map[string]string `json:"volumeLabels,omitempty"`
-	NoCopy       bool              `json:"noCopy,omitempty"`    // volume: no copy of the image's content at first use
-	Anonymous    bool              `json:"anonymous,omitempty"` // volume: removed together with the container (rm -v, --rm)
-	Options      []string          `json:"options,omitempty"`   // tmpfs: size=, mode=, exec, ... as mount(8) writes them
+	// VolumeOptions are those of the driver for it: type, o, device.
+	VolumeOptions map[string]string `json:"volumeOptions,omitempty"`
+	NoCopy        bool              `json:"noCopy,omitempty"`    // volume: no copy of the image's content at first use
+	Anonymous     bool              `json:"anonymous,omitempty"` // volume: removed together with the container (rm -v, --rm)
+	Options       []string          `json:"options,omitempty"`   // tmpfs: size=, mode=, exec, ... as mount(8) writes them
 }
 
 // Security is what the container's processes may do.

@@ -199,14 +199,23 @@ func frozen(file string) bool {
 func (c *Container) RequireRunning() (State, error) {
 	s := c.State()
 	if !s.Running() {
-		return s, &notRunningError{c.ID}
+		return s, &notRunningError{c.ID, s.Status}
 	}
 	return s, nil
 }
 
-type notRunningError struct{ id string }
+type notRunningError struct {
+	id     string
+	status Status
+}
 
-func (e *notRunningError) Error() string { return fmt.Sprintf("container %s is not running", e.id) }
+func (e *notRunningError) Error() string {
+	if e.status == Restarting {
+		return fmt.Sprintf("container %s is restarting, wait until the container is running", e.id)
+	}
+	return fmt.Sprintf("container %s is not running", e.id)
+}
+
 func (e *notRunningError) Unwrap() error { return ErrNotRunning }
 
 // AskStop records that the user wants the container to end and not to be started again by its policy. ForgetStop undoes it.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ctr/internal/span"
+	"ctr/rootfs"
 )
 
 // The folders beside the record on which parts of the container are mounted, in the caller's mount namespace, until the init
@@ -188,7 +189,7 @@ func (c Config) prebuildShm(dev *os.File, config *configs.Config) (err error) {
 	case c.IPCNS == HostNS:
 		shm, err = cloneTree("/dev/shm", true)
 	case c.Shm != 0:
-		shm, err = cloneTreeOf(c.Shm, "/dev/shm")
+		shm, err = rootfs.CloneTreeOf(c.Shm, "/dev/shm")
 	default:
 		size := strconv.FormatInt(c.shmSize(), 10)
 		shm, err = newMount("tmpfs", "shm", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC,

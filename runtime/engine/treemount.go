@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,33 +59,6 @@ func cloneTreeOutside(path string, recursive bool) (tree *os.File, err error) {
 	}()
 	<-done
 	return tree, err
-}
-
-// cloneTreeOf copies the mount at a path as another process sees it. The thread that looks is thrown away.
-func cloneTreeOf(pid int, path string) (tree *os.File, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
-		ns, openErr := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", pid))
-		if openErr != nil {
-			err = openErr
-			return
-		}
-		defer ns.Close()
-		if err = unix.Unshare(unix.CLONE_FS); err != nil {
-			return
-		}
-		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS); err != nil {
-			return
-		}
-		tree, err = cloneTree(path, true)
-	}()
-	<-done
-	if err != nil {
-		return nil, fmt.Errorf("look into process %d: %w", pid, err)
-	}
-	return tree, nil
 }
 
 // moveMount mounts what newMount or cloneTree made, and closes it. An empty name stands for dir itself.

@@ -142,7 +142,7 @@ func (c Config) bindTree(m *configs.Mount) (*os.File, error) {
 	switch {
 	case m.Destination == "/dev/shm" && c.Shm != 0 && m.Device == "tmpfs":
 		*m = *bindMount("", "/dev/shm", false, true)
-		return cloneTreeOf(c.Shm, "/dev/shm")
+		return rootfs.CloneTreeOf(c.Shm, "/dev/shm")
 	case m.Destination == pid1.Path || m.Flags == deviceBind:
 		// Our own binary, for --init, and the nodes of devices belong to the host's root and stay so.
 		return cloneTree(m.Source, recursive)

@@ -201,8 +201,11 @@ func volumes(mounts []container.Mount) []mount.Mount {
 				Propagation: mount.Propagation(m.Propagation), NonRecursive: m.NonRecursive, ReadOnlyNonRecursive: m.WritableBelow,
 			}
 		}
-		if m.NoCopy || m.Subpath != "" || len(m.VolumeLabels) > 0 {
+		if m.NoCopy || m.Subpath != "" || len(m.VolumeLabels) > 0 || len(m.VolumeOptions) > 0 {
 			one.VolumeOptions = &mount.VolumeOptions{NoCopy: m.NoCopy, Subpath: m.Subpath, Labels: m.VolumeLabels}
+			if len(m.VolumeOptions) > 0 {
+				one.VolumeOptions.DriverConfig = &mount.Driver{Options: m.VolumeOptions}
+			}
 		}
 		out = append(out, one)
 	}

@@ -12,5 +12,6 @@ import (
 func Volume(v *volume.Volume) apivolume.Volume {
 	return apivolume.Volume{
 		CreatedAt: v.Created.Format(time.RFC3339), Driver: "local", Labels: v.Labels, Mountpoint: v.Path(), Name: v.Name, Scope: "local",
+		Options: v.Options,
 	}
 }

@@ -180,15 +180,15 @@ func (in *Installation) mountFiles(ctx context.Context, c *container.Container, 
 // volumes.
 func (in *Installation) mountVolume(ctx context.Context, c *container.Container, root *inroot.Root, target string, mount container.Mount, user *os.File) (err error) {
 	source := mount.Source
-	var held *os.File // nil can be closed
 	switch mount.Type {
 	case container.MountTmpfs:
 		return nil
 	case container.MountVolume:
-		if source, held, err = in.VolumeFolder(ctx, target, mount, c.IDs, user); err != nil {
+		var release func()
+		if source, release, err = in.VolumeFolder(ctx, target, mount, c.IDs, user); err != nil {
 			return err
 		}
-		defer held.Close()
+		defer release()
 		uid, gid, _ := c.IDs.Outside(0, 0)
 		place, err := root.MkdirAll(mount.Target, 0o755, uid, gid)
 		if err != nil {

@@ -87,6 +87,7 @@ func (in *Installation) Start(ctx context.Context, c *container.Container, strea
 		warnings, err := monitor.Spawn(ctx, in.Installation, c, lock, nil)
 		return nil, warnings, err
 	}
+	streams.Resized = in.resized(c)
 	ours, theirs, err := attach.Pair()
 	if err != nil {
 		return nil, nil, err
@@ -107,6 +108,7 @@ func (in *Installation) Start(ctx context.Context, c *container.Container, strea
 // startAgain starts a container whose monitor keeps its sandbox for others.
 func (in *Installation) startAgain(ctx context.Context, c *container.Container, streams *attach.Streams) (*Session, []string, error) {
 	if streams != nil {
+		streams.Resized = in.resized(c)
 		client, warnings, err := monitor.StartAgain(ctx, c, *streams)
 		if err != nil {
 			return nil, nil, err
@@ -161,11 +163,12 @@ func (in *Installation) Attach(_ context.Context, c *container.Container, stream
 	if err != nil {
 		return nil, fmt.Errorf("attach to container %s: its monitor was killed: %w", c.Name, err)
 	}
+	in.Notify(c, "attach")
+	streams.Resized = in.resized(c)
 	client, err := attach.NewClient(conn, streams)
 	if err != nil {
 		return nil, fmt.Errorf("attach to container %s: %w", c.Name, err)
 	}
-	in.Notify(c, "attach")
 	return in.session(c, streams, client), nil
 }
 

@@ -3,7 +3,6 @@ package monitor
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -58,11 +57,11 @@ func (r *run) engineConfig(ctx context.Context, root string) (engine.Config, err
 				return engine.Config{}, err
 			}
 		case container.MountVolume:
-			var held *os.File
-			if cfg.Mounts[i].Source, held, err = m.in.VolumeFolder(ctx, root, mount, c.IDs, userNS); err != nil {
+			var release func()
+			if cfg.Mounts[i].Source, release, err = m.in.VolumeFolder(ctx, root, mount, c.IDs, userNS); err != nil {
 				return engine.Config{}, err
 			}
-			r.held = append(r.held, held)
+			r.held = append(r.held, release)
 		}
 	}
 	return cfg, nil

@@ -27,7 +27,7 @@ type run struct {
 	netns     *netns.Handle // of a sandbox that is being made, for the init to enter; nil: it has to wait
 	netnsMade *netns.Handle // one in the user namespace, for the sandbox to be made in
 	userns    *os.File      // the user namespace, until the init is in it; nil: the host's
-	held      []*os.File    // what the container's mounts show, until they are made
+	held      []func()      // releases what the container's mounts show, once they are made and its init is known
 	streams   *streams
 	created   *engine.Created
 	program   *keep.Program
@@ -67,6 +67,12 @@ func (m *monitor) start(ctx context.Context) (r *run, err error) {
 // prepare makes the sandbox and the container side by side. The container's init waits at its exec fifo until both stand.
 func (r *run) prepare(ctx context.Context) error {
 	defer span.Begin("prepare").End()
+	defer func() {
+		for _, release := range r.held {
+			release()
+		}
+		r.held = nil
+	}()
 	namespace := make(chan string, 2) // its path, as soon as there is one, and once more when all is there
 	networked := make(chan error, 1)
 	go func() {
@@ -177,12 +183,6 @@ func (r *run) netnsPath() string {
 // forked from this thread.
 func (r *run) create(ctx context.Context, beside engine.Beside) error {
 	c := r.m.c
-	defer func() {
-		for _, f := range r.held {
-			f.Close()
-		}
-		r.held = nil
-	}()
 	root, err := r.m.mountRootfs(r.userns)
 	if err != nil {
 		return err

@@ -3,7 +3,8 @@
 // It owns, below the data root:
 //
 //	volumes/<name>/volume.json    what the user asked for
-//	volumes/<name>/_data          the files, as in Docker
+//	volumes/<name>/_data          the files, as in Docker; of a volume with options the place of its file system, which is
+//	                              mounted in the namespaces of those who use it, and never in the host's
 //
 // Who uses a volume is told by the containers' specs; this package does not know.
 package volume
@@ -50,6 +51,7 @@ type Spec struct {
 	Created   time.Time         `json:"created"`
 	Anonymous bool              `json:"anonymous,omitempty"` // made for one container, and removed with it
 	Labels    map[string]string `json:"labels,omitempty"`
+	Options   map[string]string `json:"options,omitempty"` // of the driver: type, o, device; none: a plain folder
 }
 
 // Volume is one volume.
@@ -60,6 +62,11 @@ type Volume struct {
 
 // Path returns the folder that containers mount.
 func (v *Volume) Path() string { return filepath.Join(v.dir, dataDir) }
+
+// Lock is held by who decides whether the volume's file system is mounted anew or shared, until others can see that it is there.
+func (v *Volume) Lock() (unlock func(), err error) {
+	return durable.Lock(filepath.Join(v.dir, specFile))
+}
 
 // Store is the volumes of one installation.
 type Store struct{ dir string }
@@ -87,6 +94,9 @@ func NewName() string {
 func (s *Store) Ensure(spec Spec) (v *Volume, fresh bool, err error) {
 	if !validName(spec.Name) || len(spec.Name) > 255 {
 		return nil, false, fmt.Errorf("%q %w, only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", spec.Name, ErrInvalidName)
+	}
+	if err := spec.checkOptions(); err != nil {
+		return nil, false, fmt.Errorf("create volume %q: %w", spec.Name, err)
 	}
 	unlock, err := durable.Lock(s.dir)
 	if err != nil {

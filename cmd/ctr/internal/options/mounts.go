@@ -245,7 +245,13 @@ func mountField(m *container.Mount, key, value, field string) (err error) {
 			m.VolumeLabels = map[string]string{}
 		}
 		m.VolumeLabels[name] = text
-	case "volume-opt", "tmpfs-options", "image-subpath":
+	case "volume-opt":
+		name, text, _ := strings.Cut(value, "=")
+		if m.VolumeOptions == nil {
+			m.VolumeOptions = map[string]string{}
+		}
+		m.VolumeOptions[name] = text
+	case "tmpfs-options", "image-subpath":
 		return fmt.Errorf("%s is not supported", key)
 	case "tmpfs-size":
 		size, err := units.RAMInBytes(value)

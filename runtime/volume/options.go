@@ -1,0 +1,139 @@
+package volume
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The options of the driver local, with Docker's names: those of mount(8).
+const (
+	optType   = "type"
+	optDevice = "device"
+	optData   = "o"
+)
+
+// required are the options that each one needs, as in Docker.
+var required = map[string][]string{optDevice: {optType}, optType: {optDevice}, optData: {optDevice, optType}}
+
+// Mounts tells whether the volume is a file system of its own, which is mounted for those who use it, and no plain folder.
+func (s Spec) Mounts() bool { return s.Options[optDevice] != "" }
+
+// checkOptions refuses what the driver does not know, and what cannot be mounted.
+func (s Spec) checkOptions() error {
+	for name := range s.Options {
+		if _, ok := required[name]; !ok {
+			return fmt.Errorf("invalid option: %q", name)
+		}
+	}
+	for _, name := range []string{optType, optDevice, optData} {
+		if _, ok := s.Options[name]; !ok {
+			continue
+		}
+		for _, other := range required[name] {
+			if s.Options[other] == "" {
+				return fmt.Errorf("missing required option: %q", other)
+			}
+		}
+	}
+	if flags, _ := s.mountFlags(); flags&unix.MS_BIND != 0 && !strings.HasPrefix(s.Options[optDevice], "/") {
+		return fmt.Errorf("device %q is no absolute path", s.Options[optDevice])
+	}
+	return nil
+}
+
+// mountFlag is a word in the option o that mount(2) takes as a flag.
+type mountFlag struct {
+	flag  uintptr
+	clear bool
+}
+
+// mountFlags splits the option o in the flags of mount(2) and the file system's own data.
+func (s Spec) mountFlags() (flags uintptr, data string) {
+	words := map[string]mountFlag{
+		"defaults": {}, "rw": {unix.MS_RDONLY, true}, "ro": {unix.MS_RDONLY, false},
+		"suid": {unix.MS_NOSUID, true}, "nosuid": {unix.MS_NOSUID, false}, "dev": {unix.MS_NODEV, true}, "nodev": {unix.MS_NODEV, false},
+		"exec": {unix.MS_NOEXEC, true}, "noexec": {unix.MS_NOEXEC, false}, "async": {unix.MS_SYNCHRONOUS, true},
+		"sync": {unix.MS_SYNCHRONOUS, false}, "dirsync": {unix.MS_DIRSYNC, false}, "bind": {unix.MS_BIND, false},
+		"rbind": {unix.MS_BIND | unix.MS_REC, false}, "atime": {unix.MS_NOATIME, true}, "noatime": {unix.MS_NOATIME, false},
+		"diratime": {unix.MS_NODIRATIME, true}, "nodiratime": {unix.MS_NODIRATIME, false}, "relatime": {unix.MS_RELATIME, false},
+		"norelatime": {unix.MS_RELATIME, true}, "strictatime": {unix.MS_STRICTATIME, false},
+	}
+	var rest []string
+	for word := range strings.SplitSeq(s.Options[optData], ",") {
+		f, known := words[word]
+		switch {
+		case word == "":
+		case !known:
+			rest = append(rest, word)
+		case f.clear:
+			flags &^= f.flag
+		default:
+			flags |= f.flag
+		}
+	}
+	return flags, strings.Join(rest, ",")
+}
+
+// Shared tells whether each mount of the volume would be another, empty file system: those who use it at one time then have to
+// share one.
+func (v *Volume) Shared() bool {
+	return slices.Contains([]string{"tmpfs", "ramfs"}, v.Options[optType])
+}
+
+// Mount mounts the volume's file system on Path, for all that see the calling thread's mount namespace: a private one.
+func (v *Volume) Mount() error {
+	flags, data := v.mountFlags()
+	data, err := resolveServer(v.Options[optType], data)
+	if err != nil {
+		return fmt.Errorf("mount volume %q: %w", v.Name, err)
+	}
+	device, path := v.Options[optDevice], v.Path()
+	if err := unix.Mount(device, path, v.Options[optType], flags, data); err != nil {
+		return fmt.Errorf("mount volume %q: mount %s of type %s with o=%q: %w", v.Name, device, v.Options[optType], v.Options[optData], explain(err))
+	}
+	if wanted := flags &^ (unix.MS_BIND | unix.MS_REC); flags&unix.MS_BIND != 0 && wanted != 0 { // a bind takes flags the second time only
+		if err := unix.Mount("", path, "", wanted|unix.MS_BIND|unix.MS_REMOUNT, ""); err != nil {
+			return fmt.Errorf("mount volume %q: %w", v.Name, err)
+		}
+	}
+	return nil
+}
+
+// explain says what errors of mount(2) mean here.
+func explain(err error) error {
+	if errors.Is(err, unix.ENODEV) {
+		return errors.New("no such file system in this kernel")
+	}
+	return err
+}
+
+// resolveServer gives the kernel the address of a server of files, for which it takes no name.
+func resolveServer(fstype, data string) (string, error) {
+	if !strings.HasPrefix(fstype, "nfs") && fstype != "cifs" {
+		return data, nil
+	}
+	words := strings.Split(data, ",")
+	for i, word := range words {
+		host, ok := strings.CutPrefix(word, "addr=")
+		if !ok || host == "" {
+			continue
+		}
+		address, err := net.ResolveIPAddr("ip", host)
+		if err != nil {
+			return "", fmt.Errorf("find server %q: %w", host, err)
+		}
+		words[i] = "addr=" + address.String()
+	}
+	return strings.Join(words, ","), nil
+}
+
+// ReadOnly tells whether the options say so.
+func (v *Volume) ReadOnly() bool {
+	flags, _ := v.mountFlags()
+	return flags&unix.MS_RDONLY != 0
+}
