@@ -25,7 +25,7 @@ func inspectFlags() []cli.Flag {
 	return []cli.Flag{
 		textFlag("format", `Format output ("json", or a Go template)`, "f"),
 		boolFlag("size", "Display total file sizes if the type is container", "s"),
-		boolFlag("verbose", "Verbose output for diagnostics", "v"),
+		boolFlag("verbose", "Taken for Docker's sake: all is shown without it", "v"),
 	}
 }
 
@@ -52,7 +52,7 @@ func (a *app) inspecting(kind string) cli.ActionFunc {
 		if err := a.needArgs(c, 1, -1); err != nil {
 			return err
 		}
-		o := inspectOptions{kind: kind, size: c.Bool("size"), verbose: c.Bool("verbose")}
+		o := inspectOptions{kind: kind, size: c.Bool("size")}
 		if kind == "" {
 			o.kind = c.String("type")
 		}
@@ -82,13 +82,12 @@ type inspectOptions struct {
 	template *template.Template
 	compact  bool // JSON on one line
 	size     bool
-	verbose  bool // networks: with the containers that are to be on them, but do not run
 }
 
 // runInspect prints all that there is to know of objects. What is not there is said after the others; without a template the
 // result is an array in any case.
 func runInspect(ctx context.Context, in *lifecycle.Installation, names []string, o inspectOptions, ui *ui) error {
-	f := finder{in: in, size: o.size, verbose: o.verbose}
+	f := finder{in: in, size: o.size}
 	found := []any{}
 	var errs []error
 	var out bytes.Buffer
@@ -121,10 +120,9 @@ func runInspect(ctx context.Context, in *lifecycle.Installation, names []string,
 
 // finder finds objects of any kind by what users call them.
 type finder struct {
-	in      *lifecycle.Installation
-	size    bool
-	verbose bool
-	v       *viewer
+	in   *lifecycle.Installation
+	size bool
+	v    *viewer
 }
 
 func (f *finder) find(_ context.Context, name, kind string) (any, error) {
@@ -185,11 +183,8 @@ func (f *finder) network(name string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.verbose {
-		all, _ := f.in.Containers.List() // what is damaged cannot be started
-		return inspect.Verbose(n, users, all), nil
-	}
-	return inspect.Network(n, users), nil
+	all, _ := f.in.Containers.List() // what is damaged cannot be started
+	return inspect.NetworkOf(n, users, all), nil
 }
 
 func (f *finder) volume(name string) (any, error) {

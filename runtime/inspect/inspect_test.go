@@ -166,8 +166,8 @@ func TestNetwork(t *testing.T) {
 		},
 	}
 	users := []network.User{{ID: web().Spec.ID, Name: "web", Endpoint: web().Record.Endpoints[0]}}
-	golden(t, "network", Network(spec, users))
-	golden(t, "network-none", Network(network.Spec{ID: mynet, Name: "none", Driver: "none", Created: then, IPv4: true}, nil))
+	golden(t, "network", NetworkOf(spec, users, nil))
+	golden(t, "network-none", NetworkOf(network.Spec{ID: mynet, Name: "none", Driver: "none", Created: then, IPv4: true}, nil, nil))
 }
 
 func TestUsage(t *testing.T) {

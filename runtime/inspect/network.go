@@ -10,8 +10,45 @@ import (
 	"ctr/runtime/container"
 )
 
-// Network returns what `ctr network inspect` shows: the network, and who is on it now.
-func Network(s network.Spec, users []network.User) apinet.Inspect {
+// Network is what `ctr network inspect` shows: Docker's, and who is to be on the network, but does not run.
+type Network struct {
+	apinet.Inspect
+	// ConfiguredContainers are the containers that do not run and will be on the network when they do, by ID, with what they
+	// ask for.
+	ConfiguredContainers map[string]ConfiguredContainer `json:",omitempty"`
+}
+
+// ConfiguredContainer is the endpoint of a container that does not run.
+type ConfiguredContainer struct {
+	Name        string
+	State       container.Status
+	IPv4Address netip.Addr `json:",omitzero"` // asked for; else any that is free
+	IPv6Address netip.Addr `json:",omitzero"`
+	MacAddress  string     `json:",omitempty"`
+	Aliases     []string   `json:",omitempty"`
+	GwPriority  int        `json:",omitempty"`
+}
+
+// NetworkOf returns what is to be shown of a network, with its users, and those of all containers that have no endpoint on it
+// now, but will have one.
+func NetworkOf(s network.Spec, users []network.User, all []*container.Container) Network {
+	shown := Network{Inspect: running(s, users), ConfiguredContainers: map[string]ConfiguredContainer{}}
+	for _, c := range all {
+		for _, e := range c.Network.Endpoints {
+			if _, on := shown.Containers[c.ID]; on || e.Network != s.ID {
+				continue
+			}
+			shown.ConfiguredContainers[c.ID] = ConfiguredContainer{
+				Name: c.Name, State: c.State().Status, IPv4Address: e.IPv4, IPv6Address: e.IPv6, MacAddress: e.MAC,
+				Aliases: e.Aliases, GwPriority: e.GwPriority,
+			}
+		}
+	}
+	return shown
+}
+
+// running returns Docker's part of it: the network, and who is on it now.
+func running(s network.Spec, users []network.User) apinet.Inspect {
 	driver := s.Driver
 	if driver == "none" {
 		driver = "null" // Docker's name of it
@@ -40,43 +77,6 @@ func Network(s network.Spec, users []network.User) apinet.Inspect {
 		}
 	}
 	return r
-}
-
-// VerboseNetwork is what `ctr network inspect -v` shows: also who is to be on the network, but does not run.
-type VerboseNetwork struct {
-	apinet.Inspect
-	// ConfiguredContainers are the containers that do not run and will be on the network when they do, by ID, with what they
-	// ask for.
-	ConfiguredContainers map[string]ConfiguredContainer
-}
-
-// ConfiguredContainer is the endpoint of a container that does not run.
-type ConfiguredContainer struct {
-	Name        string
-	State       container.Status
-	IPv4Address netip.Addr `json:",omitzero"` // asked for; else any that is free
-	IPv6Address netip.Addr `json:",omitzero"`
-	MacAddress  string     `json:",omitempty"`
-	Aliases     []string   `json:",omitempty"`
-	GwPriority  int        `json:",omitempty"`
-}
-
-// Verbose returns the same with the containers that are on the network by their configuration alone: those of all that have
-// no endpoint now.
-func Verbose(s network.Spec, users []network.User, all []*container.Container) VerboseNetwork {
-	v := VerboseNetwork{Inspect: Network(s, users), ConfiguredContainers: map[string]ConfiguredContainer{}}
-	for _, c := range all {
-		for _, e := range c.Network.Endpoints {
-			if _, on := v.Containers[c.ID]; on || e.Network != s.ID {
-				continue
-			}
-			v.ConfiguredContainers[c.ID] = ConfiguredContainer{
-				Name: c.Name, State: c.State().Status, IPv4Address: e.IPv4, IPv6Address: e.IPv6, MacAddress: e.MAC,
-				Aliases: e.Aliases, GwPriority: e.GwPriority,
-			}
-		}
-	}
-	return v
 }
 
 // usage counts the addresses of a subnet that are taken, those that nobody can have included, and those that can be given.
