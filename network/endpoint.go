@@ -14,8 +14,11 @@ import (
 	"ctr/network/names"
 )
 
-// OptEndpointInterface names the interface of an endpoint in the container: Docker's key of --network driver-opt.
-const OptEndpointInterface = "com.docker.network.endpoint.ifname"
+// Docker's keys of --network driver-opt.
+const (
+	OptEndpointInterface = "com.docker.network.endpoint.ifname"  // the interface's name in the container
+	OptEndpointSysctls   = "com.docker.network.endpoint.sysctls" // its settings: net.ipv4.conf.IFNAME.log_martians=1,...
+)
 
 // attachment is an endpoint on its way to be made.
 type attachment struct {
@@ -115,11 +118,12 @@ func (a *attachment) check() error {
 		}
 	}
 	for key := range a.spec.DriverOpts {
-		if key != OptEndpointInterface {
+		if key != OptEndpointInterface && key != OptEndpointSysctls {
 			return fmt.Errorf("%w: endpoint option %q is %w", ErrInvalid, key, ErrUnsupported)
 		}
 	}
-	return nil
+	_, err := a.spec.sysctls(placeholder)
+	return err
 }
 
 // checkMAC refuses a MAC that another on the network has: a bridge would lead to one of the two what is for both.

@@ -370,6 +370,9 @@ func (a *attachment) configure(c *rtnl.Conn) error {
 			}
 		}
 	}
+	if err := a.setSysctls(); err != nil {
+		return err
+	}
 	for _, p := range []netip.Prefix{a.Endpoint.IPv4, a.Endpoint.IPv6} {
 		if p.IsValid() {
 			// An ipvlan refuses the address, and a macvlan the MAC, of another one on the same parent.
@@ -379,7 +382,10 @@ func (a *attachment) configure(c *rtnl.Conn) error {
 		}
 	}
 	up := func() error { return c.SetUp(a.index) }
-	if err := untilBuried(buryAddress, up, unix.EADDRINUSE); err != nil || a.HostIndex == 0 {
+	if err := untilBuried(buryAddress, up, unix.EADDRINUSE); err != nil {
+		return err
+	}
+	if err := a.routeSubnets(c); err != nil || a.HostIndex == 0 {
 		return err // the parent of a macvlan or an ipvlan may well have no carrier
 	}
 	if err := (bridge{}).meetGateway(c, a); err != nil {
@@ -389,4 +395,20 @@ func (a *attachment) configure(c *rtnl.Conn) error {
 		return err
 	}
 	return c.AwaitLocal(a.Endpoint.IPv6.Addr())
+}
+
+// routeSubnets leads to those of the network's subnets that the endpoint has no address in: it is one link, which may have no
+// gateway, or another one than the default route.
+func (a *attachment) routeSubnets(c *rtnl.Conn) error {
+	for _, p := range a.prefixes() {
+		for _, sub := range a.network.Subnets {
+			if sub.Prefix == p.Masked() || sub.Prefix.Addr().Is4() != p.Addr().Is4() {
+				continue
+			}
+			if err := c.AddLinkRoute(a.index, sub.Prefix, p.Addr()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

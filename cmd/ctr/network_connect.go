@@ -20,7 +20,7 @@ func (a *app) networkConnectCommand() *cli.Command {
 			listFlag("alias", "Add network-scoped alias for the container"),
 			textFlag("mac-address", "MAC address of the container's interface"),
 			&cli.IntFlag{Name: "gw-priority", Usage: "The network with the highest priority has the default gateway"},
-			listFlag("driver-opt", "Driver options for the network (com.docker.network.endpoint.ifname=NAME)"),
+			listFlag("driver-opt", "Options of the interface: com.docker.network.endpoint.ifname=NAME, com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.KEY=VALUE,..."),
 			listFlag("link", "Not supported: the names of a network are enough"),
 		},
 		Action: func(c *cli.Context) error {

@@ -18,6 +18,15 @@ func (c *Conn) AddDefaultRoute(index int, gateway netip.Addr, family int) error 
 	return nil
 }
 
+// AddLinkRoute adds a route straight to the link, for packets that are sent from an address.
+func (c *Conn) AddLinkRoute(index int, to netip.Prefix, from netip.Addr) error {
+	err := c.RouteAdd(&netlink.Route{LinkIndex: index, Dst: ipNet(to), Src: from.AsSlice(), Scope: netlink.SCOPE_LINK})
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("add route to %s: %w", to, err)
+	}
+	return nil
+}
+
 // ReplaceDefaultRoute does so in the place of a default route that is there.
 func (c *Conn) ReplaceDefaultRoute(index int, gateway netip.Addr, family int) error {
 	if err := c.RouteReplace(defaultRoute(index, gateway, family)); err != nil {
