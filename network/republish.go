@@ -54,12 +54,17 @@ func (l *Live) apply(old []firewall.Port) error {
 // rehold takes the ports that the record names and that nobody holds, since a command was killed before it could hand them to
 // the keeper. It tells whether there were any.
 func (l *Live) rehold() (some bool) {
+	var lost []*ports.Held
+	var list []ports.Port
 	for _, h := range l.Ports {
-		if len(h.Files) > 0 {
-			continue
+		if len(h.Files) == 0 {
+			lost, list = append(lost, h), append(list, h.Port)
 		}
-		if again, err := ports.Hold(l.host, []ports.Port{h.Port}); err == nil {
-			h.Files, some = again[0].Files, true
+	}
+	again, _ := ports.HoldFree(l.host, list)
+	for i, h := range again {
+		if h != nil {
+			lost[i].Files, some = h.Files, true
 		}
 	}
 	return some
@@ -69,6 +74,13 @@ func (l *Live) rehold() (some bool) {
 func (l *Live) Publish(more []Port) (err error) {
 	r := l.Record
 	if err := CheckPorts(slices.Concat(r.Ports, more)); err != nil {
+		return err
+	}
+	var all []ports.Port
+	for _, p := range slices.Concat(r.Ports, more) {
+		all = append(all, ports.Port{Protocol: ports.Protocol(p.Protocol), HostIP: p.HostIP, HostPort: p.HostPort})
+	}
+	if err := ports.Room(r.Owner.PID, all); err != nil { // the keeper's, who is to hold them
 		return err
 	}
 	before, old := *r, r.rules()

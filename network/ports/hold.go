@@ -27,37 +27,59 @@ func Hold(ns *netns.Handle, list []Port) (held []*Held, err error) {
 			held = nil
 		}
 	}()
-	if err := roomFor(list); err != nil {
+	if err := Room(0, list); err != nil {
 		return nil, err
 	}
-	all := func() error {
+	return held, within(ns, func() error {
 		for _, p := range list {
 			h, err := hold(p)
+			var inUse *InUseError
+			if errors.As(err, &inUse) && p.HostPort != 0 && p.HostPortEnd <= p.HostPort {
+				inUse.PID, inUse.Process = holder(p)
+			}
 			if err != nil {
 				return err
 			}
 			held = append(held, h)
 		}
 		return nil
-	}
+	})
+}
+
+// HoldFree binds those of the ports that nobody has; the others are nil.
+func HoldFree(ns *netns.Handle, list []Port) (held []*Held, err error) {
+	held = make([]*Held, len(list))
+	return held, within(ns, func() error {
+		for i, p := range list {
+			var inUse *InUseError
+			if held[i], err = hold(p); err != nil && !errors.As(err, &inUse) {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// within runs f in a network namespace; nil is the process's own.
+func within(ns *netns.Handle, f func() error) error {
 	if ns == nil {
-		return held, all()
+		return f()
 	}
-	return held, ns.Do(all)
+	return ns.Do(f)
 }
 
 // spare is how many files a process has open besides its ports, at most.
 const spare = 256
 
-// roomFor refuses more ports than this process may have sockets.
-func roomFor(list []Port) error {
+// Room refuses more ports than a process may have sockets; 0 is the calling one.
+func Room(pid int, list []Port) error {
 	var sockets uint64
 	for _, p := range list {
 		sockets += uint64(len(families(p.HostIP)))
 	}
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return os.NewSyscallError("getrlimit", err)
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &limit); err != nil {
+		return os.NewSyscallError("prlimit", err)
 	}
 	if sockets+spare <= limit.Cur {
 		return nil
@@ -94,11 +116,7 @@ func hold(p Port) (*Held, error) {
 			return nil, fmt.Errorf("bind %s/%s: %w", p, p.Protocol, err)
 		}
 	}
-	inUse := &InUseError{Port: p}
-	if len(candidates) == 1 {
-		inUse.PID, inUse.Process = holder(p)
-	}
-	return nil, inUse
+	return nil, &InUseError{Port: p}
 }
 
 // families returns the addresses to bind for a host address.
