@@ -141,7 +141,7 @@ func (a *app) argumentsOf(path []string, usage string, n int) []string {
 			names[i] += ":"
 		}
 		return names
-	case strings.Contains(kind, "CONTAINER"):
+	case strings.Contains(kind, "CONTAINER"), slices.Equal(path, []string{"dns"}):
 		return a.containersFor(path)
 	case strings.Contains(kind, "IMAGE"), strings.Contains(kind, "REPOSITORY"), slices.Equal(path, []string{"pull"}):
 		return a.imageNames()
@@ -201,7 +201,7 @@ func (a *app) containersFor(path []string) []string {
 		return a.containers(func(c *container.Container) bool { return slices.Contains(wanted, c.State().Status) })
 	}
 	switch path[len(path)-1] {
-	case "attach", "exec", "pause", "top":
+	case "attach", "dns", "exec", "pause", "top":
 		return is(container.Running)
 	case "kill", "stop":
 		return is(container.Running, container.Paused, container.Restarting)
