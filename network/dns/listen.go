@@ -8,7 +8,7 @@ import (
 	"ctr/network/netns"
 )
 
-// Address is where a container's resolver listens, on random ports; nat rules lead port 53 of it there, so that the container
+// Address is where a container's resolver listens, on random ports; rules lead port 53 of it there, so that the container
 // may run a server of its own on port 53.
 var Address = netip.AddrFrom4([4]byte{127, 0, 0, 11})
 

@@ -6,80 +6,95 @@ import (
 	"net/netip"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
 	"ctr/network/netns"
 )
 
-// tableDNS is the table in a container's network namespace.
+// tableDNS is the name of the tables in a container's network namespace.
 const tableDNS = "ctr-dns"
 
 // RedirectDNS leads 127.0.0.11:53 in the network namespace of a container to the ports on which its resolver listens at
 // 127.0.0.11, and their answers back: what listens there needs not hold port 53, which is the container's own. It is
 // idempotent. There is no undo: the rules end with the namespace.
 func RedirectDNS(ns *netns.Handle, udp, tcp uint16) error {
-	s, err := dial(ns, nftables.TableFamilyIPv4, tableDNS)
+	tables := dnsTables(udp, tcp)
+	s, err := dial(ns, tables[0].family, tableDNS)
 	if err != nil {
 		return fmt.Errorf("redirect DNS: %w", err)
 	}
 	defer s.close()
-	// A namespace that is new has no such table. To replace one waits for an RCU grace period: ten milliseconds and more.
-	s.gathered.CreateTable(s.table)
-	err = errors.Join(s.install(dnsTable(udp, tcp)), s.commit())
+	install := func(prepare func(*nftables.Table)) error {
+		var errs []error
+		for _, t := range tables {
+			s.table = &nftables.Table{Family: t.family, Name: t.name}
+			prepare(s.table)
+			errs = append(errs, s.install(t))
+		}
+		return errors.Join(append(errs, s.commit())...)
+	}
+	// A namespace that is new has no such tables. To replace one waits for an RCU grace period: ten milliseconds and more.
+	err = install(func(t *nftables.Table) { s.gathered.CreateTable(t) })
 	if errors.Is(err, unix.EEXIST) {
-		s.gathered.AddTable(s.table)
-		s.gathered.DelTable(s.table)
-		err = errors.Join(s.install(dnsTable(udp, tcp)), s.commit())
+		err = install(func(t *nftables.Table) {
+			s.gathered.AddTable(t)
+			s.gathered.DelTable(t)
+		})
 		if err == nil {
-			err = forgetResolver(ns, udp, tcp)
+			err = forgetTranslated(ns)
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("redirect DNS: %w", err)
+		return fmt.Errorf("redirect DNS: %w", (&Firewall{ns: ns}).explain(err))
 	}
 	return nil
 }
 
-// forgetResolver makes the kernel forget the questions that went to a resolver on other ports: a client that keeps its socket
-// would ask there for ever, where nobody answers any more.
-func forgetResolver(ns *netns.Handle, udp, tcp uint16) error {
+// forgetTranslated makes the kernel forget the questions that rules of the type nat sent to a resolver, those of an
+// earlier ctr: it would take an answer that they do not translate for a connection that is in their way, and drop it.
+func forgetTranslated(ns *netns.Handle) error {
 	t, err := dialTracker(ns)
 	if err != nil {
 		return err
 	}
 	defer func() { go t.nl.Close() }() // may wait, as for session.close
-	address := netip.AddrFrom4([4]byte{127, 0, 0, 11})
-	for protocol, now := range map[byte]uint16{unix.IPPROTO_UDP: udp, unix.IPPROTO_TCP: tcp} {
-		err = errors.Join(err, t.forget(unix.AF_INET, filter{direction: ctaTupleOrig, protocol: protocol}, func(c connection) bool {
-			return c.orig.dst == netip.AddrPortFrom(address, 53) && c.reply.src.Port() != now
-		}))
-	}
-	return err
+	question := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 11}), 53)
+	return t.forget(unix.AF_INET, filter{direction: ctaTupleOrig}, func(c connection) bool {
+		return c.orig.dst == question && c.reply.src != question
+	})
 }
 
-// dnsTable returns the table for a resolver on the ports. Connection tracking leads answers back by itself; the rules in
-// postrouting are for an answer that comes after it has forgotten the question.
-func dnsTable(udp, tcp uint16) ruleset {
+// dnsTables returns the tables for a resolver on the ports. They rewrite ports and keep nothing in mind: rules of the type nat
+// would have the kernel track each connection of the container, which costs a tenth of its packet rate (7.67 us a packet to a
+// neighbour against 6.97) and a third of the resolver's over TCP. Questions are rewritten where lo delivers them, which no packet
+// of another link passes; answers before the container's own connection tracking, if it has rules that need it, sees them: for
+// that, and for all who look on, a question went to port 53 and is answered from there.
+func dnsTables(udp, tcp uint16) []ruleset {
 	const dns = 53
 	address := []byte{127, 0, 0, 11}
-	there := chain{
-		name: "output", kind: nftables.ChainTypeNAT,
-		hook: nftables.ChainHookOutput, priority: nftables.ChainPriorityNATDest,
+	questions := chain{
+		name: "questions", kind: nftables.ChainTypeFilter, device: "lo",
+		hook: nftables.ChainHookIngress, priority: nftables.ChainPriorityFilter,
 	}
-	back := chain{
-		name: "postrouting", kind: nftables.ChainTypeNAT,
-		hook: nftables.ChainHookPostrouting, priority: nftables.ChainPriorityNATSource,
+	answers := chain{
+		name: "answers", kind: nftables.ChainTypeFilter,
+		hook: nftables.ChainHookOutput, priority: nftables.ChainPriorityRaw,
+		rules: []rule{because("", isNot(ip4.saddr, address), accept())},
 	}
 	for _, p := range []struct {
 		protocol Protocol
 		port     uint16
 	}{{"udp", udp}, {"tcp", tcp}} {
 		protocol := is(l4proto, []byte{protocols[p.protocol]})
-		there.rules = append(there.rules, because("", is(ip4.daddr, address), protocol, is(thDport, port(dns)),
-			nat(expr.NATTypeDestNAT, ip4, address, p.port)))
-		back.rules = append(back.rules, because("", is(ip4.saddr, address), protocol, is(thSport, port(p.port)),
-			nat(expr.NATTypeSourceNAT, ip4, address, dns)))
+		questions.rules = append(questions.rules, because("", protocolIP(), is(ip4.daddr, address), protocol,
+			is(thDport, port(dns)), set16(thDportOffset, p.port, checksumOffsets[p.protocol])))
+		answers.rules = append(answers.rules,
+			because("", protocol, is(thSport, port(p.port)), set16(thSportOffset, dns, checksumOffsets[p.protocol])))
 	}
-	return ruleset{family: nftables.TableFamilyIPv4, name: tableDNS, chains: []chain{there, back}}
+	answers.rules = append(answers.rules, because("nobody listens",
+		icmpUnreachable(), is(icmpDport, port(udp)), set16(icmpDportOffset, dns, checksumOffsets["icmp"])))
+	return []ruleset{
+		{family: nftables.TableFamilyNetdev, name: tableDNS, chains: []chain{questions}},
+		{family: nftables.TableFamilyIPv4, name: tableDNS, chains: []chain{answers}},
+	}
 }

@@ -1,8 +1,8 @@
 // Package firewall keeps the nftables rules that bridges and published ports need.
 //
 // It owns one table of the inet family in the host (ctr, or ctr-<tag> for an installation with roots of its own), and
-// the table "ip ctr-dns" in the network namespace of a container that uses the resolver at 127.0.0.11. All it ever writes
-// into a table of somebody else is a plain `iifname BRIDGE accept` and `oifname BRIDGE accept`, with the name of its own
+// the tables "ip ctr-dns" and "netdev ctr-dns" in the network namespace of a container that uses the resolver at 127.0.0.11.
+// All it ever writes into a table of somebody else is a plain `iifname BRIDGE accept` and `oifname BRIDGE accept`, with the name of its own
 // table as the comment, into a chain on the forward hook that would drop what containers send: the chain DOCKER-USER or
 // FORWARD of iptables, the forward chain of firewalld and the like. It never changes a policy and never flushes a chain
 // of somebody else.

@@ -58,10 +58,15 @@ func parts() []part {
 			priority: nftables.ChainPriorityNATSource, rules: []rule{because("", s)},
 		}}}
 	}
+	lo := ruleset{family: nftables.TableFamilyNetdev, name: name, chains: []chain{{
+		name: "probe", kind: nftables.ChainTypeFilter, device: "lo",
+		hook: nftables.ChainHookIngress, priority: nftables.ChainPriorityFilter,
+	}}}
 	sets := tableOf(name)
 	sets.chains = nil
 	return []part{
 		{"nftables", "CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET", ruleset{family: nftables.TableFamilyINet, name: name}},
+		{"nftables on what a device delivers", "CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_INGRESS", lo},
 		{"connection tracking in nftables", "CONFIG_NFT_CT", filter(ctEstablished(), accept())},
 		{"fib in nftables", "CONFIG_NFT_FIB_INET", filter(fibLocal(), accept())},
 		{"nat in nftables of the inet family (Linux 5.2)", "CONFIG_NFT_NAT", nat(nil)},

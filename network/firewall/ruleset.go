@@ -33,6 +33,7 @@ type chain struct {
 	kind     nftables.ChainType
 	hook     *nftables.ChainHook
 	priority *nftables.ChainPriority
+	device   string // of the hook ingress
 	rules    []rule
 }
 

@@ -66,7 +66,7 @@ func (s *session) install(rs ruleset) error {
 		}
 	}
 	for _, c := range rs.chains {
-		base := &nftables.Chain{Name: c.name, Table: s.table, Type: c.kind, Hooknum: c.hook, Priority: c.priority}
+		base := &nftables.Chain{Name: c.name, Table: s.table, Type: c.kind, Hooknum: c.hook, Priority: c.priority, Device: c.device}
 		if c.hook != nil {
 			policy := nftables.ChainPolicyAccept
 			base.Policy = &policy

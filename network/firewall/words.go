@@ -33,9 +33,21 @@ var (
 	iifname = metaField(expr.MetaKeyIIFNAME, 4)
 	oifname = metaField(expr.MetaKeyOIFNAME, 4)
 	l4proto = metaField(expr.MetaKeyL4PROTO, 1)
-	thDport = payloadField(expr.PayloadBaseTransportHeader, 2, 2)
-	thSport = payloadField(expr.PayloadBaseTransportHeader, 0, 2)
+	thDport = payloadField(expr.PayloadBaseTransportHeader, thDportOffset, 2)
+	thSport = payloadField(expr.PayloadBaseTransportHeader, thSportOffset, 2)
+	// icmpDport is the port that a packet went to that an ICMP error quotes: behind 8 bytes of ICMP and 20 of IP.
+	icmpDport = payloadField(expr.PayloadBaseTransportHeader, icmpDportOffset, 2)
 )
+
+// Where ports are in the headers of TCP, UDP and SCTP, and in an ICMP error.
+const (
+	thSportOffset   = 0
+	thDportOffset   = 2
+	icmpDportOffset = 8 + 20 + thDportOffset
+)
+
+// checksumOffsets tell where the headers have a checksum of the kind of IP's.
+var checksumOffsets = map[Protocol]uint32{"udp": 6, "tcp": 16, "icmp": 2}
 
 // ipVersion is what differs between the two families: nft calls them ip and ip6.
 type ipVersion struct {
@@ -84,6 +96,11 @@ func is(f field, value []byte) statement {
 	return append(concat(f), compare(expr.CmpOpEq, value))
 }
 
+// isNot is "field != VALUE".
+func isNot(f field, value []byte) statement {
+	return append(concat(f), compare(expr.CmpOpNeq, value))
+}
+
 // in is "fields @set", notIn "fields != @set".
 func in(set string, fields ...field) statement {
 	return append(concat(fields...), &expr.Lookup{SourceRegister: unix.NFT_REG_1, SetName: set})
@@ -116,6 +133,29 @@ func loopback6() statement {
 func icmpv6(kind byte) statement {
 	return append(is(l4proto, []byte{unix.IPPROTO_ICMPV6}),
 		is(payloadField(expr.PayloadBaseTransportHeader, 0, 1), []byte{kind})...)
+}
+
+// protocolIP is "meta protocol ip": what a look into an IPv4 header needs in a table of the netdev family.
+func protocolIP() statement {
+	return is(metaField(expr.MetaKeyPROTOCOL, 1), binaryutil.BigEndian.PutUint16(unix.ETH_P_IP))
+}
+
+// icmpUnreachable is "icmp type destination-unreachable".
+func icmpUnreachable() statement {
+	return append(is(l4proto, []byte{unix.IPPROTO_ICMP}),
+		is(payloadField(expr.PayloadBaseTransportHeader, 0, 1), []byte{3})...)
+}
+
+// set16 is "udp dport set VALUE": two bytes at an offset of the transport header, with the checksum at another one.
+func set16(offset uint32, value uint16, checksum uint32) statement {
+	return statement{
+		&expr.Immediate{Register: unix.NFT_REG_1, Data: binaryutil.BigEndian.PutUint16(value)},
+		&expr.Payload{
+			OperationType: expr.PayloadWrite, SourceRegister: unix.NFT_REG_1,
+			Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2,
+			CsumType: expr.CsumTypeInet, CsumOffset: checksum,
+		},
+	}
 }
 
 // fibLocal is "fib daddr type local"; fibNotLocalHere "fib daddr . iif type != local": not an address of the interface that
@@ -175,15 +215,6 @@ func dnatMap(v ipVersion, set string, fields ...field) statement {
 			Type: expr.NATTypeDestNAT, Family: uint32(v.family), Specified: true,
 			RegAddrMin: register(0), RegProtoMin: register(uint32(v.length) / 4),
 		})
-}
-
-// nat is "dnat to ADDRESS:PORT" or "snat to ADDRESS:PORT".
-func nat(kind expr.NATType, v ipVersion, address []byte, port uint16) statement {
-	return statement{
-		&expr.Immediate{Register: register(0), Data: address},
-		&expr.Immediate{Register: register(4), Data: binaryutil.BigEndian.PutUint16(port)},
-		&expr.NAT{Type: kind, Family: uint32(v.family), Specified: true, RegAddrMin: register(0), RegProtoMin: register(4)},
-	}
 }
 
 // port is a port as packets have it.
