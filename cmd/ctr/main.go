@@ -31,6 +31,7 @@ func main() {
 	monitor.Main() // does not return where this process is the monitor of a container
 	health.Main()  // nor where it is one of its health checks
 	lifecycle.DrainMain()
+	lifecycle.DetachedMain()
 	ui := &ui{in: os.Stdin, out: &output{file: os.Stdout}, err: os.Stderr}
 	args := timed(os.Args, ui)
 	monitor.OffFirstThread(func() int {

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// drainName is argv[0] of the process that keeps the terminal of a detached `exec -t`: without one, the kernel would hang up
+// drainName is argv[0] of the process that keeps the terminal of an `exec -t` that its user has left: without one, the kernel would hang up
 // on the program (tty_ioctl(4)). There is no daemon to do it.
 const drainName = "ctr-drain"
 

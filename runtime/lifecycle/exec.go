@@ -30,31 +30,34 @@ func (in *Installation) Exec(ctx context.Context, c *container.Container, spec E
 	return code, err
 }
 
-func (in *Installation) exec(ctx context.Context, c *container.Container, spec ExecSpec, streams *attach.Streams) (int, error) {
+// execConfig checks that the container can run a program now, and says how.
+func (in *Installation) execConfig(c *container.Container, spec ExecSpec) (engine.ExecConfig, error) {
 	state, err := c.RequireRunning()
 	if err != nil {
-		return 0, err
+		return engine.ExecConfig{}, err
 	}
 	if state.Status == container.Paused {
-		return 0, fmt.Errorf("container %s is paused, unpause the container before exec", c.Name)
+		return engine.ExecConfig{}, fmt.Errorf("container %s is paused, unpause the container before exec", c.Name)
 	}
 	user, err := rootfs.LookupUser("/proc/"+strconv.Itoa(state.PID)+"/root", firstOf(spec.User, c.User), nil)
 	if err != nil {
-		return 0, err
+		return engine.ExecConfig{}, err
 	}
-	cfg := engine.ExecConfig{
+	engine.UseInit(in.InitProgram())
+	return engine.ExecConfig{
 		User: engine.User{UID: user.UID, GID: user.GID, Groups: user.Groups, Home: user.Home},
 		Args: spec.Args, Env: mergeEnv(c.Env, spec.Env), WorkDir: firstOf(spec.WorkDir, c.WorkDir),
 		Hostname: firstOf(c.Hostname, c.ShortID()), Privileged: spec.Privileged,
-	}
-	engine.UseInit(in.InitProgram())
+	}, nil
+}
+
+func (in *Installation) exec(ctx context.Context, c *container.Container, spec ExecSpec, streams *attach.Streams) (int, error) {
 	if streams == nil {
-		p, err := engine.Exec(in.Containers.RunRoot(), c.ID, cfg, engine.Stdio{Console: spec.TTY})
-		if err != nil || !spec.TTY {
-			return 0, err
-		}
-		defer p.Pty.Close()
-		return 0, keepTerminal(p.Pty)
+		return 0, in.execDetached(c, spec)
+	}
+	cfg, err := in.execConfig(c, spec)
+	if err != nil {
+		return 0, err
 	}
 	if spec.TTY {
 		return in.execTTY(c, cfg, streams)
