@@ -40,9 +40,9 @@ test: ## run every test (as root)
 	@$(MAKE) --no-print-directory build images
 	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -timeout 15m ./...
 
-test-neighbours: ## run the tests beside a Docker engine, ufw and firewalld, which it gets but does not install (as root)
+test-neighbours: ## run the tests beside a Docker engine, ufw, firewalld and journald, which it gets but does not install (as root)
 	@hack/setup build test
-	@hack/neighbours/build docker.io firewalld ufw >/dev/null
+	@hack/neighbours/build docker.io firewalld systemd ufw >/dev/null
 	@$(MAKE) --no-print-directory build images
 	CTR_BIN=$(CURDIR)/bin/ctr $(GO) test $(goflags) -count=1 -run 'TestScripts/beside|TestParity' -v ./cmd/ctr
 
