@@ -284,7 +284,7 @@ func (bridge) remove(c *rtnl.Conn, s Spec, tag string) error {
 	if err != nil {
 		return err
 	}
-	if found.Alias != mark(tag, s.ID) {
+	if !(bridge{}).recognise(found, s, tag) {
 		return nil // somebody else's, who took the name when ours was gone
 	}
 	return c.Delete(found.Index)

@@ -131,13 +131,14 @@ func (n *Networks) write(s Spec) error {
 	return durable.WriteJSON(n.recordPath(s.ID), s, durable.Fsync)
 }
 
-// forget removes the records of a network. Its name goes first, so that nobody finds it half gone.
+// forget removes the records of a network. Its name goes first, so that nobody finds it half gone, and the folder by which Sweep
+// finds what was begun goes last.
 func (n *Networks) forget(id, name string) error {
 	var errs []error
 	if held, err := os.Readlink(n.namePath(name)); err == nil && held == id {
 		errs = append(errs, os.Remove(n.namePath(name)))
 	}
-	return errors.Join(append(errs, os.RemoveAll(n.dataDir(id)), os.RemoveAll(n.runDir(id)))...)
+	return errors.Join(append(errs, os.RemoveAll(n.runDir(id)), os.RemoveAll(n.dataDir(id)))...)
 }
 
 // Ensure makes what is missing of a network in the kernel: its device, its rules. Where all is there it costs a few

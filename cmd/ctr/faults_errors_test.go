@@ -102,7 +102,7 @@ func TestB5FullDisk(t *testing.T) {
 	t.Parallel()
 	for name, full := range map[string]struct{ options, fill string }{
 		"blocks": {"size=64m", `head -c 100M /dev/zero >"$1/filler"`},
-		"inodes": {"size=64m,nr_inodes=3k", `mkdir "$1/filler"; i=0; while : >"$1/filler/$i"; do i=$((i + 1)); done`},
+		"inodes": {"size=64m,nr_inodes=3k", fillInodes},
 	} {
 		t.Run(name, func(t *testing.T) {
 			faults(t, func(v *victims) { v.fullDisk(full.options, full.fill) })
@@ -112,16 +112,7 @@ func TestB5FullDisk(t *testing.T) {
 
 func (v *victims) fullDisk(options, fill string) {
 	v.Helper()
-	shell := func(script string, args ...string) {
-		v.Helper()
-		out, err := exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...).CombinedOutput()
-		if err != nil {
-			v.Fatalf("%s: %v: %s", script, err, out)
-		}
-	}
-	root := filepath.Join(v.h.Dir, "small")
-	shell(`mkdir "$2" && mount -t tmpfs -o "$1" tmpfs "$2" && cp -a "$CTR_ROOT/." "$2" && umount -l "$CTR_ROOT" 2>/dev/null; mount --bind "$2" "$CTR_ROOT"`, options, root)
-	defer shell(`umount "$CTR_ROOT"; umount "$1"; rmdir "$1"`, root)
+	defer v.smallRoot(options)()
 	v.note()
 	v.must("run", "-d", "--name", "talker", "--network", "net", "busybox", "sh", "-c", "while :; do echo line; sleep 0.02; done")
 	v.must("run", "-d", "--name", "old", "--network", "net", "busybox", "sleep", "1000")
@@ -144,7 +135,7 @@ func (v *victims) fullDisk(options, fill string) {
 	if after := v.must("ps", "-aq"); after != before {
 		v.Errorf("containers before: %q, after: %q", before, after)
 	}
-	shell(`rm -rf "$1/filler"`, v.h.Root)
+	v.shell(`rm -rf "$1/filler"`, v.h.Root)
 	lines := func() int { return strings.Count(v.must("logs", "talker"), "line\n") }
 	count := lines()
 	v.await("the log to go on", func() bool { return lines() > count })

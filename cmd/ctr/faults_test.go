@@ -143,7 +143,7 @@ func (v *victims) must(args ...string) string {
 	v.Helper()
 	o := v.try(args...)
 	if o.code != 0 {
-		v.Fatalf("ctr %s: exit code %d\n%s\n%s", strings.Join(args, " "), o.code, o.stdout, o.stderr)
+		v.Fatalf("ctr %s %s: exit code %d\n%s\n%s", strings.Join(args, " "), v.at, o.code, o.stdout, o.stderr)
 	}
 	return o.stdout
 }
