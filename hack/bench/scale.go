@@ -6,67 +6,157 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
-// scaleRow asks whether what others run slows us down. The full installation has as many containers on one network as the
-// command line says, the empty one has one.
+// scaleRow asks whether what others run slows us down: each size is an installation with so many containers on one network. Of
+// docker, which has one installation, each is a network, and the largest is left out: it would take minutes.
 var scaleRow = row{
 	name: "scale", unit: "ms", rounds: 15,
-	title: "the same command in an installation with one container on the network, and in a full one",
+	title: "the same command where few containers are on the network, and where many are",
 	prepare: func(b *bench) ([]contestant, error) {
-		full := b.fullEnv()
-		if _, err := command(full, "hack/images/import", b.ctr, "busybox"); err != nil {
-			return nil, err
-		}
-		if _, err := command(full, b.ctr, "network", "create", "--subnet", "10.203.0.0/20", network); err != nil {
-			return nil, err
-		}
-		if _, err := command(b.env, b.ctr, "run", "-d", "--name", "c0", "--network", network, "busybox", "sleep", "10000"); err != nil {
-			return nil, err
-		}
-		err := each(b.containers, 4, func(i int) error {
-			_, err := command(full, b.ctr, "run", "-d", "--name", fmt.Sprint("c", i), "--network", network, "busybox", "sleep", "10000")
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
 		var all []contestant
-		for _, test := range []struct {
-			name  string
-			argv  []string
-			limit float64
-		}{
-			{"run", []string{"run", "--rm", "--network", network, "busybox", "true"}, 0},
-			{"first DNS answer", []string{"run", "--rm", "--network", network, "busybox", "nslookup", "c0"}, 0},
-			{"inspect", []string{"inspect", "c0"}, 0},
-			{"ps", []string{"ps"}, 50},
-		} {
-			empty := test.name + ", one container"
-			c := contestant{
-				name: fmt.Sprintf("%s, %d containers", test.name, b.containers), base: empty, limit: test.limit,
-				measure: timed(full, append([]string{b.ctr}, test.argv...)...),
+		add := func(fleets []fleet, questions []question) error {
+			for _, f := range fleets {
+				if err := f.start(); err != nil {
+					return err
+				}
 			}
-			if test.limit == 0 {
-				c.target = 1.2
+			for _, q := range questions {
+				all = append(all, compareFleets(fleets, q)...)
 			}
-			all = append(all, contestant{name: empty, base: empty, measure: timed(b.env, append([]string{b.ctr}, test.argv...)...)}, c)
+			return nil
 		}
-		return all, nil
+		if err := add(b.fleets(), []question{
+			{"run", func(f fleet) []string { return f.run("true") }, 0},
+			{"first DNS answer", func(f fleet) []string { return f.run("nslookup", "c0") }, 0},
+			{"inspect", func(fleet) []string { return []string{"inspect", "c0"} }, 0},
+			{"ps", func(fleet) []string { return []string{"ps"} }, 50},
+		}); err != nil {
+			return nil, err
+		}
+		err := add(b.dockerFleets(), []question{
+			{"docker run", func(f fleet) []string { return f.run("true") }, 0},
+			{"docker first DNS answer", func(f fleet) []string { return f.run("nslookup", f.member(0)) }, 0},
+		})
+		return all, err
 	},
 	clean: func(b *bench) error {
-		_, err := command(b.fullEnv(), b.ctr, "system", "reset", "--force")
-		_, err2 := command(b.env, b.ctr, "rm", "-f", "c0")
-		return errors.Join(err, err2)
+		var errs []error
+		for _, f := range b.fleets() {
+			_, err := command(f.env, f.program, "system", "reset", "--force")
+			errs = append(errs, err)
+		}
+		for _, f := range b.dockerFleets() {
+			errs = append(errs, f.end())
+		}
+		return errors.Join(errs...)
 	},
 }
 
-// fullEnv is the environment of the full installation.
-func (b *bench) fullEnv() []string {
-	return []string{"CTR_ROOT=" + filepath.Join(b.dir, "full"), "CTR_RUN_ROOT=" + filepath.Join(b.runRoot, "full")}
+// fleet is a network with containers on it.
+type fleet struct {
+	program, image, network string
+	env                     []string
+	size                    int
+	prefix                  string // of the containers' names
+	setUp                   [][]string
+}
+
+// question is what is asked of each fleet.
+type question struct {
+	name  string
+	argv  func(fleet) []string
+	limit float64 // in milliseconds, of the largest fleet, in place of a ratio
+}
+
+// fleets are those of ctr, the smallest first.
+func (b *bench) fleets() []fleet {
+	var all []fleet
+	for i, size := range slices.Compact([]int{5, min(100, b.containers), b.containers}) {
+		name := fmt.Sprint("fleet", size)
+		subnet := fmt.Sprintf("10.%d.0.0/20", 220+i)
+		all = append(all, fleet{
+			program: b.ctr, image: "busybox", network: network, size: size, prefix: "c",
+			env:   []string{"CTR_ROOT=" + filepath.Join(b.dir, name), "CTR_RUN_ROOT=" + filepath.Join(b.runRoot, name)},
+			setUp: [][]string{{"hack/images/import", b.ctr, "busybox"}, {b.ctr, "network", "create", "--subnet", subnet, network}},
+		})
+	}
+	return all
+}
+
+// dockerFleets are those of docker, none if it does not answer.
+func (b *bench) dockerFleets() []fleet {
+	var all []fleet
+	for _, p := range b.peers {
+		if p.name != "docker" {
+			continue
+		}
+		for _, size := range []int{5, min(100, b.containers)} {
+			name := fmt.Sprint("ctr-bench-", size)
+			all = append(all, fleet{
+				program: p.name, image: image, network: name, size: size, prefix: name + "-", env: p.env,
+				setUp: [][]string{{p.name, "network", "create", name}},
+			})
+		}
+	}
+	return all
+}
+
+// member is the name of one of its containers.
+func (f fleet) member(i int) string { return fmt.Sprint(f.prefix, i) }
+
+// run is the command that runs something beside them.
+func (f fleet) run(argv ...string) []string {
+	return append([]string{"run", "--rm", "--network", f.network, f.image}, argv...)
+}
+
+func (f fleet) start() error {
+	for _, argv := range f.setUp {
+		if _, err := command(f.env, argv[0], argv[1:]...); err != nil {
+			return err
+		}
+	}
+	return each(f.size, 4, func(i int) error {
+		_, err := command(f.env, f.program, "run", "-d", "--name", f.member(i), "--network", f.network, f.image, "sleep", "10000")
+		return err
+	})
+}
+
+// end removes containers and network, as far as they are there.
+func (f fleet) end() error {
+	argv := []string{"rm", "-f"}
+	for i := range f.size {
+		argv = append(argv, f.member(i))
+	}
+	_, err := command(f.env, f.program, argv...)
+	_, err2 := command(f.env, f.program, "network", "rm", f.network)
+	return errors.Join(err, err2)
+}
+
+// compareFleets asks each fleet the same; the smallest is the measure.
+func compareFleets(fleets []fleet, q question) []contestant {
+	var all []contestant
+	for _, f := range fleets {
+		c := contestant{
+			name: fmt.Sprintf("%s, %d containers", q.name, f.size), measure: timed(f.env, append([]string{f.program}, q.argv(f)...)...),
+		}
+		if c.base = c.name; len(all) > 0 {
+			c.base = all[0].name
+		}
+		switch last := f.size == fleets[len(fleets)-1].size; {
+		case f.program == "docker" || len(all) == 0:
+		case q.limit == 0:
+			c.target = 1.2
+		case last:
+			c.limit = q.limit
+		}
+		all = append(all, c)
+	}
+	return all
 }
 
 // crowd is how many commands start at once.
