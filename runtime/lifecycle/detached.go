@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
@@ -65,10 +68,8 @@ func (in *Installation) execDetached(c *container.Container, spec ExecSpec) erro
 		return fmt.Errorf("run program in container %s: %w", c.Name, err)
 	}
 	defer replies.Close()
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Args, cmd.Dir, cmd.ExtraFiles = []string{detachedName}, "/", []*os.File{theirs}
+	cmd := outliving(detachedName, theirs)
 	cmd.Stdin = bytes.NewReader(order)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = cmd.Start()
 	theirs.Close()
 	if err != nil {
@@ -87,6 +88,16 @@ func (in *Installation) execDetached(c *container.Container, spec ExecSpec) erro
 		return fmt.Errorf("run program in container %s: %w", c.Name, err)
 	}
 	return reply.err()
+}
+
+// outliving is a process of this program that stays when the command has gone, with one file as its descriptor 3, and with nothing
+// that the command's caller has left open: a lock, or a pipe whose reader waits for its end.
+func outliving(name string, file *os.File) *exec.Cmd {
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // Linux 5.11
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args, cmd.Dir, cmd.ExtraFiles = []string{name}, "/", []*os.File{file}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd
 }
 
 // DetachedMain runs and reaps the program of a detached exec, and does not return, if this process was started for that; else it

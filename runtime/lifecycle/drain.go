@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"syscall"
 )
 
 // drainName is argv[0] of the process that keeps the terminal of an `exec -t` that its user has left: without one, the kernel would hang up
@@ -24,9 +22,7 @@ func DrainMain() {
 
 // keepTerminal leaves a terminal to a process of its own. The caller closes its own descriptor.
 func keepTerminal(pty *os.File) error {
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Args, cmd.Dir, cmd.ExtraFiles = []string{drainName}, "/", []*os.File{pty}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd := outliving(drainName, pty)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("keep terminal: %w", err)
 	}
