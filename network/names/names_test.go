@@ -171,7 +171,7 @@ func TestDeadOwner(t *testing.T) {
 	if got := ask(t, r, "other"); got != "" {
 		t.Errorf("a PID that was used again: %q", got)
 	}
-	must(t, z.Sweep())
+	must(t, z.sweep(dead))
 	if got := files(t, z); !slices.Equal(got, []string{"db", "db/172.18.0.3"}) {
 		t.Errorf("after the sweep: %q", got)
 	}

@@ -93,10 +93,6 @@ func (z Zone) RemoveOwner(id string) error {
 	return z.sweep(func(e Owner) bool { return e.ID == id })
 }
 
-// Sweep takes away every entry whose process has ended. Nothing but the size of the folder depends on it; Add sweeps a
-// little as well.
-func (z Zone) Sweep() error { return z.sweep(dead) }
-
 func dead(e Owner) bool { return !e.Process.Alive() }
 
 func (z Zone) sweep(remove func(Owner) bool) error {

@@ -91,23 +91,6 @@ func freeze(stateDir, id string, state cgroups.FreezerState) error {
 	return nil
 }
 
-// Paused tells whether the container is paused.
-func Paused(stateDir, id string) (bool, error) {
-	r, err := readRecord(stateDir, id)
-	if err != nil {
-		return false, err
-	}
-	m, err := r.cgroup()
-	if err != nil {
-		return false, err
-	}
-	state, err := m.GetFreezerState()
-	if err != nil {
-		return false, fmt.Errorf("read freezer: %w", err)
-	}
-	return state == cgroups.Frozen, nil
-}
-
 // OOMKilled tells whether the kernel has killed a process of the container for want of memory. It must be asked before
 // Destroy.
 func OOMKilled(stateDir, id string) (bool, error) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/cgroups"
 	"golang.org/x/sys/unix"
 
 	"ctr/internal/testhost"
@@ -241,8 +242,8 @@ func TestPause(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if paused, err := Paused(c.StateDir, c.Spec.ID); !paused || err != nil {
-			t.Errorf("got %v, %v", paused, err)
+		if is, err := paused(c.StateDir, c.Spec.ID); !is || err != nil {
+			t.Errorf("got %v, %v", is, err)
 		}
 		if _, err := b.exec(c, ExecConfig{Args: []string{"true"}}); !errors.Is(err, ErrPaused) {
 			t.Errorf("exec: got %v", err)
@@ -300,4 +301,21 @@ func TestUpdate(t *testing.T) {
 			t.Errorf("update after the end: got %v", err)
 		}
 	})
+}
+
+// paused tells whether the container is paused.
+func paused(stateDir, id string) (bool, error) {
+	r, err := readRecord(stateDir, id)
+	if err != nil {
+		return false, err
+	}
+	m, err := r.cgroup()
+	if err != nil {
+		return false, err
+	}
+	state, err := m.GetFreezerState()
+	if err != nil {
+		return false, fmt.Errorf("read freezer: %w", err)
+	}
+	return state == cgroups.Frozen, nil
 }
