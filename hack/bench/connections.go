@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net"
 	"time"
-
-	"ctr/network/netns"
 )
 
 // connectionCount is how many connections are made to measure once.
@@ -14,7 +12,7 @@ const connectionCount = 2000
 
 // connections returns how many connections a second go along a way.
 func connections(w way) (float64, error) {
-	to, err := netns.Open(string(w.to))
+	to, err := w.to.open()
 	if err != nil {
 		return 0, err
 	}
@@ -37,7 +35,7 @@ func connections(w way) (float64, error) {
 			c.Close()
 		}
 	}()
-	from, err := netns.Open(string(w.from))
+	from, err := w.from.open()
 	if err != nil {
 		return 0, err
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ctr/network/netns"
 )
 
 const flowTime = 2 // seconds of iperf3
@@ -55,6 +57,14 @@ func (p place) enter(argv ...string) []string {
 		return argv
 	}
 	return append([]string{"nsenter", "--net=" + string(p)}, argv...)
+}
+
+// open opens the namespace. The caller closes it.
+func (p place) open() (*netns.Handle, error) {
+	if p == "" {
+		return netns.Current()
+	}
+	return netns.Open(string(p))
 }
 
 // way is how traffic goes: from a place to a port of an address, which leads to the other place.
