@@ -64,6 +64,15 @@ func (c *Conn) Neighbours(index int) (map[netip.Addr]string, error) {
 	return found, nil
 }
 
+// Announce has a link tell its neighbours its MAC, as if that had changed, if arp_notify and ndisc_notify are set for it
+// (ip-sysctl.rst). The kernel then forgets all neighbours of the link (neigh_changeaddr).
+func (c *Conn) Announce(index int, mac net.HardwareAddr) error {
+	if err := c.LinkSetHardwareAddr(byIndex(index), mac); err != nil {
+		return fmt.Errorf("announce link %d: %w", index, err)
+	}
+	return nil
+}
+
 // DeleteNeighbour undoes SetNeighbour. One that is gone is good.
 func (c *Conn) DeleteNeighbour(index int, a netip.Addr) error {
 	err := c.NeighDel(&netlink.Neigh{LinkIndex: index, IP: a.AsSlice()})
