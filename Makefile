@@ -12,9 +12,10 @@ FUZZTIME ?= 10s
 export CTR_TEST_CACHE ?= /var/cache/ctr-test-images
 
 # urfave_cli_no_docs drops a Markdown renderer whose package init costs 0.6 ms at each start. ctr_patched uses what
-# hack/libcontainer patches into libcontainer: compiled seccomp filters, and a small program as init; 18 ms at each start.
+# hack/patches changes in libcontainer: compiled seccomp filters, and a small program as init; 18 ms at each start. The other
+# patches there take 0.8 ms of package init out of each start.
 tags      = seccomp,netgo,osusergo,urfave_cli_no_docs,ctr_patched
-modfile   = $(eval modfile := $(shell hack/libcontainer/modfile "$(GO)"))$(or $(modfile),$(error no patched libcontainer))
+modfile   = $(eval modfile := $(shell hack/patches/modfile "$(GO)"))$(or $(modfile),$(error no patched modules))
 # buildvcs: git refuses to tell root about somebody else's clone, and the build would fail for it.
 goflags   = -buildvcs=false -trimpath -modfile=$(modfile) -tags $(tags)
 static    = -s -w -linkmode external -extldflags "-static"

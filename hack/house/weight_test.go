@@ -48,10 +48,10 @@ func TestTheKeeperStaysSmall(t *testing.T) {
 }
 
 // What the initialisation of packages may cost each start of ctr, three for a container. The bytes allocated are the same on
-// every machine; the time is the least of many starts, 1.2 ms where this was written, and leaves room for a busy one.
+// every machine; the time is the least of many starts, 0.7 ms where this was written, and leaves room for a busy one.
 const (
-	maxInitBytes        = 310_000
-	maxInitMilliseconds = 3.0
+	maxInitBytes        = 170_000
+	maxInitMilliseconds = 2.0
 )
 
 var initLine = regexp.MustCompile(`(?m)^init \S+ @\S+ ms, (\S+) ms clock, (\d+) bytes, \d+ allocs$`)

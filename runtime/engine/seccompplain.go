@@ -8,7 +8,7 @@ import (
 	"ctr/runtime/container"
 )
 
-// compiledFilter needs a patched libcontainer (hack/libcontainer): this build leaves the compiling to the init.
+// compiledFilter needs a patched libcontainer (hack/patches): this build leaves the compiling to the init.
 func compiledFilter(_ string, s container.Security, granted []string) (*configs.Seccomp, error) {
 	return seccompProfile(s, granted)
 }
