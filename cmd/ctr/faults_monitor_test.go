@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ctr/internal/proc"
 )
 
@@ -125,18 +127,35 @@ func killMonitor(id proc.ID, small bool) error {
 		exe, err := os.Stat("/proc/" + strconv.Itoa(id.PID) + "/exe")
 		return err == nil && os.SameFile(exe, own)
 	}
-	for deadline := time.Now().Add(patience); small && large() || id.Alive(); time.Sleep(5 * time.Millisecond) {
+	pidfd, err := id.Open()
+	if errors.Is(err, proc.ErrGone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer pidfd.Close()
+	for deadline := time.Now().Add(patience); small && large(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("monitor %d neither became small nor ended", id.PID)
-		}
-		if !small || !large() {
-			small = false
-			if err := id.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
-				return err
-			}
+			return fmt.Errorf("monitor %d did not become small", id.PID)
 		}
 	}
-	return nil
+	if err := id.Signal(unix.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
+		return err
+	}
+	// Not before all its threads have ended is its lock free: its first one may be a zombie long before.
+	ended := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(ended, int(patience.Milliseconds()))
+		switch {
+		case n > 0:
+			return nil
+		case err == nil:
+			return fmt.Errorf("monitor %d does not end", id.PID)
+		case !errors.Is(err, unix.EINTR):
+			return err
+		}
+	}
 }
 
 // kill kills the monitor of a container.

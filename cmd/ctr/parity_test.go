@@ -100,7 +100,11 @@ func startDocker(t *testing.T, h *testhost.Host) (stop func()) {
 		if err := errors.Join(engine.Process.Signal(syscall.SIGTERM), engine.Wait()); err != nil {
 			t.Errorf("end dockerd: %v", err)
 		}
-		for _, pattern := range []string{"/sys/fs/cgroup/docker-parity", "/sys/fs/cgroup/*/docker-parity"} {
+		// Docker leaves some of its containers' there, empty.
+		for _, pattern := range []string{
+			"/sys/fs/cgroup/docker-parity/*/", "/sys/fs/cgroup/*/docker-parity/*/",
+			"/sys/fs/cgroup/docker-parity", "/sys/fs/cgroup/*/docker-parity",
+		} {
 			dirs, _ := filepath.Glob(pattern)
 			for _, dir := range dirs {
 				if err := os.Remove(dir); err != nil {

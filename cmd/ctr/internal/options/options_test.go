@@ -199,7 +199,7 @@ func TestMount(t *testing.T) {
 		{"src=data,dst=/b,volume-subpath=../b", container.Mount{}, "subpath must be a relative path within the volume"},
 		{"src=data,dst=/b,volume-subpath=/b", container.Mount{}, "subpath must be a relative path within the volume"},
 		{"src=data,dst=/b,volume-label=a=b,volume-label=c", container.Mount{Type: "volume", Source: "data", Target: "/b", VolumeLabels: map[string]string{"a": "b", "c": ""}}, ""},
-		{"src=data,dst=/b,volume-opt=type=nfs", container.Mount{}, "volume-opt is not supported"},
+		{"src=data,dst=/b,volume-opt=type=nfs", container.Mount{Type: "volume", Source: "data", Target: "/b", VolumeOptions: map[string]string{"type": "nfs"}}, ""},
 		{"src=data,dst=/b,volume-nocopy", container.Mount{Type: "volume", Source: "data", Target: "/b", NoCopy: true}, ""},
 		{"dst=/b", container.Mount{Type: "volume", Target: "/b", Anonymous: true}, ""},
 		{"type=tmpfs,dst=/b,tmpfs-size=1m,tmpfs-mode=1770", container.Mount{Type: "tmpfs", Target: "/b", Options: []string{"size=1048576", "mode=1770"}}, ""},
