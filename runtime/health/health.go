@@ -18,6 +18,7 @@ import (
 
 	"ctr/runtime/attach"
 	"ctr/runtime/container"
+	"ctr/runtime/engine"
 	"ctr/runtime/keep"
 	"ctr/runtime/lifecycle"
 	"ctr/runtime/monitor"
@@ -59,19 +60,20 @@ func check(roots lifecycle.Roots, id string) (early bool, err error) {
 		return false, nil // a paused one is not looked at
 	}
 	spec := c.Spec.Health.WithDefaults()
-	now := spec.Next(*state.Health, run(in, c, spec))
-	if !c.State().Running() {
-		return false, nil // it was the end that the check ran into
+	probe, err := run(in, c, spec)
+	if c.State().Status != container.Running || errors.Is(err, engine.ErrPaused) {
+		return false, nil // it was the end that the check ran into, or a pause
 	}
+	now := spec.Next(*state.Health, probe)
 	if now.Status != state.Health.Status {
 		in.Notify(c, "health_status: "+now.Status)
 	}
 	return spec.Early(now, time.Now()), c.WriteHealth(now)
 }
 
-// run runs the command and returns what came of it.
-func run(in *lifecycle.Installation, c *container.Container, spec container.HealthCheck) container.HealthProbe {
-	p := container.HealthProbe{Start: time.Now(), ExitCode: -1}
+// run runs the command and returns what came of it, and what kept the command from running at all.
+func run(in *lifecycle.Installation, c *container.Container, spec container.HealthCheck) (p container.HealthProbe, err error) {
+	p = container.HealthProbe{Start: time.Now(), ExitCode: -1}
 	ctx, cancel := context.WithTimeout(context.Background(), spec.Timeout)
 	defer cancel()
 	var out output
@@ -91,9 +93,9 @@ func run(in *lifecycle.Installation, c *container.Container, spec container.Heal
 	}()
 	select {
 	case e := <-ended:
-		if p.ExitCode = e.code; e.err != nil {
+		if p.ExitCode, err = e.code, e.err; err != nil {
 			p.ExitCode = -1
-			fmt.Fprint(&out, e.err)
+			fmt.Fprint(&out, err)
 		}
 	case <-ctx.Done():
 	}
@@ -111,7 +113,7 @@ func run(in *lifecycle.Installation, c *container.Container, spec container.Heal
 		p.Output = out.String()
 	}
 	p.End = time.Now()
-	return p
+	return p, err
 }
 
 // arguments are what a HEALTHCHECK says to run.

@@ -37,7 +37,7 @@ func (in *Installation) execConfig(c *container.Container, spec ExecSpec) (engin
 		return engine.ExecConfig{}, err
 	}
 	if state.Status == container.Paused {
-		return engine.ExecConfig{}, fmt.Errorf("container %s is paused, unpause the container before exec", c.Name)
+		return engine.ExecConfig{}, &pausedError{c.Name}
 	}
 	user, err := rootfs.LookupUser("/proc/"+strconv.Itoa(state.PID)+"/root", firstOf(spec.User, c.User), nil)
 	if err != nil {
@@ -154,3 +154,11 @@ func writerOrDiscard(w io.Writer) io.Writer {
 	}
 	return w
 }
+
+type pausedError struct{ name string }
+
+func (e *pausedError) Error() string {
+	return fmt.Sprintf("container %s is paused, unpause the container before exec", e.name)
+}
+
+func (e *pausedError) Unwrap() error { return engine.ErrPaused }
