@@ -36,12 +36,19 @@ func (m *monitor) end(r *run, code int, ran time.Duration, again decision) {
 	}
 	m.in.Notify(m.c, "die", "exitCode", strconv.Itoa(code), "execDuration", strconv.Itoa(int(ran.Seconds())))
 	m.note("drain output", r.program.End())
-	m.note("end processes", <-destroyed)
+	// Of a PID namespace of its own the kernel has ended all with the init: the network goes at the same time as the cgroups.
+	own := m.c.Namespaces.PID == container.ModePrivate
+	if !own {
+		m.note("end processes", <-destroyed)
+	}
 	r.joins.close()
 	held := m.keeper.Held()
 	m.record.Lingering = held && !again.restart
 	if !held {
 		m.note("take down network", m.closeSandbox())
+	}
+	if own {
+		m.note("end processes", <-destroyed)
 	}
 	m.in.NotifyVolumes(m.c, "unmount")
 	if held && !again.restart {
