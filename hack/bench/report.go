@@ -66,18 +66,25 @@ func (r *report) add(row row, results []result) {
 	fmt.Fprintf(&s, "## %s\n\n%s; %d rounds\n\n", row.name, row.title, len(results[0].values))
 	fmt.Fprintf(&s, "| contestant | median %s | 10 %% - 90 %% | ratio | target |\n|---|---|---|---|---|\n", row.unit)
 	for i, x := range results {
+		if len(x.values) == 0 {
+			fmt.Fprintf(&s, "| %s | failed %d times | | | |\n", x.name, x.failures)
+			continue
+		}
 		base := slices.IndexFunc(results, func(o result) bool { return o.name == x.base })
 		ratio := ""
 		if base < 0 && x.base == "" && i > 0 {
 			base = 0
 		}
 		var verdicts []string
-		if base >= 0 {
+		if base >= 0 && len(results[base].values) > 0 {
 			value := x.median() / results[base].median()
 			ratio = fmt.Sprintf("%.2f", value)
 			verdicts = append(verdicts, verdict("", value, x.target, row.more), verdict("", value, x.slower, true))
 		}
 		verdicts = append(verdicts, verdict(" "+row.unit, x.median(), x.limit, row.more))
+		if x.failures > 0 {
+			verdicts = append(verdicts, fmt.Sprintf("failed in %d more rounds", x.failures))
+		}
 		if x.nothing {
 			verdicts = append(verdicts, map[bool]string{true: "0, met", false: "0, MISSED"}[x.median() == 0])
 		}

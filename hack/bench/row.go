@@ -22,6 +22,8 @@ type contestant struct {
 	slower float64
 	// nothing means that any value but 0 is a failure.
 	nothing bool
+	// mayFail says that it is a peer that is known to fail now and then: the rounds in which it did do not count, and are told.
+	mayFail bool
 }
 
 // row is one comparison.
@@ -39,7 +41,8 @@ type row struct {
 // result is what was measured of a contestant.
 type result struct {
 	contestant
-	values []float64 // sorted
+	values   []float64 // sorted
+	failures int       // rounds that do not count
 }
 
 func (r result) quantile(q float64) float64 { return r.values[int(q*float64(len(r.values)-1))] }
@@ -62,10 +65,12 @@ func measure(b *bench, row row, contestants []contestant) ([]result, error) {
 	for round := range warm + rounds {
 		for i, c := range contestants {
 			value, err := c.measure()
-			if err != nil {
+			switch {
+			case err != nil && c.mayFail:
+				results[i].failures++
+			case err != nil:
 				return nil, fmt.Errorf("%s: %w", c.name, err)
-			}
-			if round >= warm {
+			case round >= warm:
 				results[i].values = append(results[i].values, value)
 			}
 		}
