@@ -140,9 +140,19 @@ func Lock(path string) (unlock func(), err error) { return lock(path, unix.LOCK_
 func TryLock(path string) (unlock func(), err error) { return lock(path, unix.LOCK_EX|unix.LOCK_NB) }
 
 func lock(path string, how int) (unlock func(), err error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := OpenLocked(path, how)
 	if err != nil {
-		return nil, fmt.Errorf("lock %q: %w", path, os.NewSyscallError("open", err))
+		return nil, err
+	}
+	return func() { unix.Close(fd) }, nil
+}
+
+// OpenLocked opens the folder or file at path and takes its flock(2); how is as there. The lock is that of the descriptor, which
+// the caller closes, and of its copies.
+func OpenLocked(path string, how int) (fd int, err error) {
+	fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("lock %q: %w", path, os.NewSyscallError("open", err))
 	}
 	for {
 		err = unix.Flock(fd, how)
@@ -152,7 +162,7 @@ func lock(path string, how int) (unlock func(), err error) {
 	}
 	if err != nil {
 		unix.Close(fd)
-		return nil, fmt.Errorf("lock %q: %w", path, os.NewSyscallError("flock", err))
+		return -1, fmt.Errorf("lock %q: %w", path, os.NewSyscallError("flock", err))
 	}
-	return func() { unix.Close(fd) }, nil
+	return fd, nil
 }

@@ -30,24 +30,14 @@ func (l *Lock) Clone() (*Lock, error) {
 func (c *Container) TryLock() (*Lock, error) { return c.lock(unix.LOCK_EX | unix.LOCK_NB) }
 
 func (c *Container) lock(how int) (*Lock, error) {
-	fd, err := unix.Open(c.Dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // not os.Open: see proc.ReadLine
-	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, notFound(c.Name)
-		}
-		return nil, fmt.Errorf("lock container: %w", &os.PathError{Op: "open", Path: c.Dir, Err: err})
-	}
-	for {
-		if err = unix.Flock(fd, how); !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		unix.Close(fd)
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, ErrBusy
-		}
-		return nil, fmt.Errorf("lock container: %w", os.NewSyscallError("flock", err))
+	fd, err := durable.OpenLocked(c.Dir, how)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, notFound(c.Name)
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return nil, ErrBusy
+	case err != nil:
+		return nil, fmt.Errorf("lock container: %w", err)
 	}
 	// It may have been removed while we waited for nobody: a lock on a folder that has gone is worth nothing.
 	var held, now unix.Stat_t

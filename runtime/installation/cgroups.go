@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/durable"
 	"ctr/runtime/container"
 )
 
@@ -122,15 +123,11 @@ func (in *Installation) lockCgroupParents(how int) (*os.File, error) {
 	if err := os.MkdirAll(in.parentMarks(), 0o700); err != nil {
 		return nil, fmt.Errorf("lock cgroups: %w", err)
 	}
-	f, err := os.Open(in.parentMarks())
+	fd, err := durable.OpenLocked(in.parentMarks(), how)
 	if err != nil {
 		return nil, fmt.Errorf("lock cgroups: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), how); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock cgroups: %w", os.NewSyscallError("flock", err))
-	}
-	return f, nil
+	return os.NewFile(uintptr(fd), in.parentMarks()), nil
 }
 
 // CgroupDirs are the folders of a cgroup in all hierarchies that have it.
