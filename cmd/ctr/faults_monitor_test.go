@@ -135,27 +135,20 @@ func killMonitor(id proc.ID, small bool) error {
 		return err
 	}
 	defer pidfd.Close()
-	for deadline := time.Now().Add(patience); small && large(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); small && large() || id.Alive(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("monitor %d did not become small", id.PID)
+			return fmt.Errorf("monitor %d neither became small nor ended", id.PID)
+		}
+		if !small || !large() {
+			small = false
+			if err := id.Signal(unix.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
+				return err
+			}
 		}
 	}
-	if err := id.Signal(unix.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
-		return err
-	}
-	// Not before all its threads have ended is its lock free: its first one may be a zombie long before.
-	ended := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(ended, int(patience.Milliseconds()))
-		switch {
-		case n > 0:
-			return nil
-		case err == nil:
-			return fmt.Errorf("monitor %d does not end", id.PID)
-		case !errors.Is(err, unix.EINTR):
-			return err
-		}
-	}
+	// Its lock is free when all its threads have ended: the first one may be a zombie before. One that was in exec may tell nobody.
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}, 1000)
+	return nil
 }
 
 // kill kills the monitor of a container.
