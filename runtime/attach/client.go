@@ -15,6 +15,7 @@ var ErrKeeperGone = errors.New("the container's monitor has gone; the container 
 type Client struct {
 	conn *Conn
 	s    Streams
+	said Size // in the hello
 
 	mu     sync.Mutex // writers: stdin and resize
 	detach chan struct{}
@@ -23,13 +24,18 @@ type Client struct {
 // NewClient says hello on a connection. The connection belongs to the client from then on.
 func NewClient(conn *Conn, s Streams) (*Client, error) { return newClient(conn, s, Request{}) }
 
+// NewFirst does the same for the client that comes with a start. It says at once how large its terminal is.
+func NewFirst(conn *Conn, s Streams) (*Client, error) {
+	return newClient(conn, s, Request{Size: s.FirstSize()})
+}
+
 // NewStarter does the same with Request.Start: see AwaitStart.
 func NewStarter(conn *Conn, s Streams) (*Client, error) {
-	return newClient(conn, s, Request{Start: true})
+	return newClient(conn, s, Request{Start: true, Size: s.FirstSize()})
 }
 
 func newClient(conn *Conn, s Streams, r Request) (*Client, error) {
-	c := &Client{conn: conn, s: s, detach: make(chan struct{})}
+	c := &Client{conn: conn, s: s, said: r.Size, detach: make(chan struct{})}
 	r.Version, r.Stdin, r.Stdout, r.Stderr = Version, s.Stdin != nil, s.Stdout != nil, s.Stderr != nil
 	if err := conn.SendJSON(Hello, r); err != nil {
 		conn.Close()
@@ -145,6 +151,10 @@ func (c *Client) sendStdin() {
 }
 
 func (c *Client) sendSizes() {
+	// A monitor of an older ctr has not understood it. Said twice, it changes nothing, and nobody gets a signal.
+	if c.said != (Size{}) && c.send(Resize, encodeSize(c.said)) != nil {
+		return
+	}
 	for size := range c.s.Resize {
 		if c.send(Resize, encodeSize(size)) != nil {
 			return

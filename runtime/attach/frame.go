@@ -71,6 +71,8 @@ type Request struct {
 	Stdin   bool `json:"stdin,omitempty"`
 	Stdout  bool `json:"stdout,omitempty"`
 	Stderr  bool `json:"stderr,omitempty"`
+	// Size is that of the terminal of a client that comes with a start: the program has it from its first instruction on.
+	Size Size `json:"size,omitzero"`
 	// Hold keeps the sandbox of the container, and nothing else, for as long as the connection lasts.
 	Hold bool `json:"hold,omitempty"`
 	// Start has the monitor of a container that has ended start it again, in the same sandbox.

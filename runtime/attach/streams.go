@@ -36,7 +36,17 @@ type Streams struct {
 	Stderr     io.Writer   // nil: discarded
 	DetachKeys []byte      // the bytes that, typed one after the other, leave the container to itself; empty: none
 	Resize     <-chan Size // the size now, then each change; nil: the streams are no terminal
-	Resized    func(Size)  // told of each size that was sent; nil: nobody is
+	Resized    func(Size)  // told of each size that was sent, but for FirstSize; nil: nobody is
+}
+
+// FirstSize takes the size that the terminal has now, for a program that is about to start; zero if there is none.
+func (s Streams) FirstSize() Size {
+	select {
+	case size := <-s.Resize:
+		return size
+	default: // always so of a nil channel
+		return Size{}
+	}
 }
 
 // Result is how an attached session ended.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"ctr/network"
+	"ctr/runtime/attach"
 	"ctr/runtime/container"
 	"ctr/runtime/events"
 )
@@ -16,6 +17,11 @@ func (in *Installation) Notify(c *container.Container, action string, more ...st
 	maps.Copy(attributes, c.Labels)
 	attributes["image"], attributes["name"] = c.Image.Ref, c.Name
 	in.note(events.Container, action, c.ID, attributes, more)
+}
+
+// NotifySize does so when a container's terminal gets a size.
+func (in *Installation) NotifySize(c *container.Container, size attach.Size) {
+	in.Notify(c, "resize", "height", strconv.Itoa(int(size.Height)), "width", strconv.Itoa(int(size.Width)))
 }
 
 // NotifyNetworks does so for the networks that a container's run takes, or gives back.

@@ -115,27 +115,27 @@ func (k *Keeper) accept() {
 // greetTimeout is how long a client may take to say what it wants.
 const greetTimeout = 10 * time.Second
 
-// Greet reads what a client wants, and serves it from then on. It returns when the client's wish is known, so that what comes
-// after cannot miss it.
-func (k *Keeper) Greet(conn *attach.Conn) error {
+// Greet reads what a client wants, and serves it from then on. It returns with the client's wish, so that what comes after cannot
+// miss it.
+func (k *Keeper) Greet(conn *attach.Conn) (attach.Request, error) {
 	_ = conn.SetReadDeadline(time.Now().Add(greetTimeout))
 	kind, payload, err := conn.Receive()
 	if err != nil {
 		conn.Close()
-		return fmt.Errorf("greet client: %w", err)
+		return attach.Request{}, fmt.Errorf("greet client: %w", err)
 	}
 	_ = conn.SetReadDeadline(time.Time{})
 	c := &client{conn: conn}
 	if err := json.Unmarshal(payload, &c.want); kind != attach.Hello || err != nil {
 		conn.Close()
-		return fmt.Errorf("client did not say hello, but %q", kind)
+		return attach.Request{}, fmt.Errorf("client did not say hello, but %q", kind)
 	}
 	k.hub.add(c)
 	if c.want.Start || c.want.Leave {
 		k.orders <- Order{Request: c.want, conn: conn}
 	}
 	k.loops.Go(func() { k.serve(c) })
-	return nil
+	return c.want, nil
 }
 
 // serve takes a client's frames until it leaves, or the keeper is suspended.

@@ -70,7 +70,7 @@ func (in *Installation) exec(ctx context.Context, c *container.Container, spec E
 
 // execTTY gives the program a terminal and relays it.
 func (in *Installation) execTTY(c *container.Container, cfg engine.ExecConfig, streams *attach.Streams) (int, error) {
-	size := firstSize(streams)
+	size := streams.FirstSize()
 	p, err := engine.Exec(in.Containers.RunRoot(), c.ID, cfg, engine.Stdio{Console: true, Width: size.Width, Height: size.Height})
 	if err != nil {
 		return 0, err
@@ -102,19 +102,6 @@ func (in *Installation) execTTY(c *container.Container, cfg engine.ExecConfig, s
 		return p.Wait()
 	case <-detached:
 		return 0, keepTerminal(p.Pty)
-	}
-}
-
-// firstSize takes the size that the terminal has now.
-func firstSize(streams *attach.Streams) attach.Size {
-	if streams.Resize == nil {
-		return attach.Size{}
-	}
-	select {
-	case s := <-streams.Resize:
-		return s
-	default:
-		return attach.Size{}
 	}
 }
 

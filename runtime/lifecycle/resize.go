@@ -1,15 +1,11 @@
 package lifecycle
 
 import (
-	"strconv"
-
 	"ctr/runtime/attach"
 	"ctr/runtime/container"
 )
 
-// resized writes in the journal which sizes a container's terminal gets. Of a start the first one may come before "start".
+// resized writes in the journal which sizes a container's terminal gets. The one that it starts with its monitor writes down.
 func (in *Installation) resized(c *container.Container) func(attach.Size) {
-	return func(size attach.Size) {
-		in.Notify(c, "resize", "height", strconv.Itoa(int(size.Height)), "width", strconv.Itoa(int(size.Width)))
-	}
+	return func(size attach.Size) { in.NotifySize(c, size) }
 }

@@ -93,7 +93,7 @@ func (in *Installation) Start(ctx context.Context, c *container.Container, strea
 		return nil, nil, err
 	}
 	defer theirs.Close()
-	client, err := attach.NewClient(ours, *streams)
+	client, err := attach.NewFirst(ours, *streams)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -72,7 +72,7 @@ func (m *monitor) linger() bool {
 			return false
 		case order := <-m.keeper.Orders():
 			if order.Request.Start {
-				m.order = &order
+				m.order, m.size = &order, order.Request.Size
 				m.reload()
 				m.policy = newPolicy(m.c.Spec.Restart)
 				m.note("start again", m.c.ForgetStop())

@@ -72,6 +72,7 @@ type monitor struct {
 	first   *attach.Conn // the first client; nil if there is none, and once the keeper has it
 	// attached says that there was one, of which the journal has not told yet.
 	attached bool
+	size     attach.Size // of the terminal of who came with the start; zero: none, and once it has been used
 	order    *keep.Order // the client that waits for another start
 
 	policy  *policy
@@ -168,6 +169,10 @@ func (m *monitor) live(r *run) error {
 			m.in.NotifyNetworks(m.c, "connect", r.networks)
 			m.in.NotifyVolumes(m.c, "mount")
 			m.in.Notify(m.c, "start")
+			if m.size != (attach.Size{}) && m.c.TTY {
+				m.in.NotifySize(m.c, m.size)
+			}
+			m.size = attach.Size{}
 		}
 		running := span.Begin("program")
 		m.note("wait for init", m.keep(r))
@@ -229,7 +234,9 @@ func (m *monitor) takeClients() error {
 	}
 	first := m.first
 	m.first, m.attached = nil, true
-	return m.keeper.Greet(first)
+	wish, err := m.keeper.Greet(first)
+	m.size = wish.Size
+	return err
 }
 
 // refuse tells why the container does not run; nothing of the try is left.

@@ -210,7 +210,7 @@ func (r *run) create(ctx context.Context, beside engine.Beside) error {
 	}
 	defer made()
 	engine.UseInit(r.m.in.InitProgram())
-	if r.created, err = engine.Create(cfg, r.streams.forProgram(), beside); err != nil {
+	if r.created, err = engine.Create(cfg, r.streams.forProgram(r.m.size), beside); err != nil {
 		return err
 	}
 	return nil

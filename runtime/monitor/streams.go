@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/runtime/attach"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
 )
@@ -113,9 +114,12 @@ func openInput(path string) (theirs, ours *os.File, err error) {
 	return os.NewFile(uintptr(fd), path), ours, nil
 }
 
-// forProgram is what the program gets.
-func (s *streams) forProgram() engine.Stdio {
-	return engine.Stdio{Stdin: s.program[0], Stdout: s.program[1], Stderr: s.program[2], Console: s.console}
+// forProgram is what the program gets. The size is that of its terminal, if it has one.
+func (s *streams) forProgram(size attach.Size) engine.Stdio {
+	return engine.Stdio{
+		Stdin: s.program[0], Stdout: s.program[1], Stderr: s.program[2],
+		Console: s.console, Width: size.Width, Height: size.Height,
+	}
 }
 
 // closeProgramEnds closes what only the program must hold: else its output would never end.
