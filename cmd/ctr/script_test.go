@@ -1,11 +1,13 @@
 package main_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,8 +38,8 @@ var update = flag.Bool("update", false, "write what commands print now into the 
 //	dnsupstream ADDRESS FILE  start a DNS server that knows the records in FILE and counts what it is asked: see cmdDNSUpstream
 //
 // $resolver is the address of the host's name server, $table the name of the installation's nftables table, $disk a block
-// device. The conditions [cmd:NAME], [sctp], [disk] and [v1] tell whether the machine has a command, its kernel SCTP, and whether there
-// is a $disk.
+// device. The conditions [cmd:NAME], [linux:MAJOR.MINOR], [sctp], [disk] and [v1] tell whether the machine has a command, this kernel or
+// a newer one, SCTP in it, a $disk, and cgroups of version 1.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -126,12 +128,27 @@ func condition(cond string) (bool, error) {
 		_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
 		return err != nil, nil
 	}
+	if version, ok := strings.CutPrefix(cond, "linux:"); ok {
+		return haveLinux(version)
+	}
 	name, ok := strings.CutPrefix(cond, "cmd:")
 	if !ok {
 		return false, fmt.Errorf("unknown condition %q", cond)
 	}
 	_, err := exec.LookPath(name)
 	return err == nil, nil
+}
+
+// haveLinux tells whether the kernel is of that version or newer.
+func haveLinux(version string) (bool, error) {
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return false, err
+	}
+	var have, want [2]int
+	_, err1 := fmt.Sscanf(string(release), "%d.%d", &have[0], &have[1])
+	_, err2 := fmt.Sscanf(version, "%d.%d", &want[0], &want[1])
+	return slices.Compare(have[:], want[:]) >= 0, errors.Join(err1, err2)
 }
 
 // disk returns the node of a whole block device, which may be a loop device that nobody uses; empty if there is none.

@@ -45,10 +45,15 @@ func (p *Process) Wait() (code int, err error) {
 	if !ok {
 		return 0, fmt.Errorf("wait for process %d: unknown status %v", p.ID.PID, state)
 	}
+	return ExitCode(status), nil
+}
+
+// ExitCode is a program's, 128 + n if signal n ended it.
+func ExitCode(status syscall.WaitStatus) int {
 	if status.Signaled() {
-		return 128 + int(status.Signal()), nil
+		return 128 + int(status.Signal())
 	}
-	return status.ExitStatus(), nil
+	return status.ExitStatus()
 }
 
 // start runs p in c as libcontainer does it, and brings the terminal along.

@@ -68,7 +68,7 @@ func (in *Installation) execDetached(c *container.Container, spec ExecSpec) erro
 		return fmt.Errorf("run program in container %s: %w", c.Name, err)
 	}
 	defer replies.Close()
-	cmd := outliving(detachedName, theirs)
+	cmd := outliving([]string{detachedName}, theirs)
 	cmd.Stdin = bytes.NewReader(order)
 	err = cmd.Start()
 	theirs.Close()
@@ -90,12 +90,12 @@ func (in *Installation) execDetached(c *container.Container, spec ExecSpec) erro
 	return reply.err()
 }
 
-// outliving is a process of this program that stays when the command has gone, with one file as its descriptor 3, and with nothing
-// that the command's caller has left open: a lock, or a pipe whose reader waits for its end.
-func outliving(name string, file *os.File) *exec.Cmd {
+// outliving is a process of this program that stays when the command has gone, with the files as its descriptors from 3 on, and with
+// nothing that the command's caller has left open: a lock, or a pipe whose reader waits for its end.
+func outliving(args []string, files ...*os.File) *exec.Cmd {
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // Linux 5.11
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Args, cmd.Dir, cmd.ExtraFiles = []string{name}, "/", []*os.File{file}
+	cmd.Args, cmd.Dir, cmd.ExtraFiles = args, "/", files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/proc"
 	"ctr/rootfs"
 	"ctr/runtime/attach"
 	"ctr/runtime/container"
@@ -23,11 +24,15 @@ func (in *Installation) Exec(ctx context.Context, c *container.Container, spec E
 	command := strings.Join(spec.Args, " ")
 	in.Notify(c, "exec_create: "+command)
 	in.Notify(c, "exec_start: "+command)
-	code, err := in.exec(ctx, c, spec, streams)
-	if err == nil && streams != nil {
-		in.Notify(c, "exec_die", "exitCode", strconv.Itoa(code))
+	result, err := in.exec(ctx, c, spec, streams)
+	switch {
+	case err != nil || streams == nil: // that of a program in the background its keeper writes down
+	case result.Detached:
+		in.Notify(c, "exec_detach")
+	default:
+		in.Notify(c, "exec_die", "exitCode", strconv.Itoa(result.ExitCode))
 	}
-	return code, err
+	return result.ExitCode, err
 }
 
 // execConfig checks that the container can run a program now, and says how.
@@ -51,13 +56,13 @@ func (in *Installation) execConfig(c *container.Container, spec ExecSpec) (engin
 	}, nil
 }
 
-func (in *Installation) exec(ctx context.Context, c *container.Container, spec ExecSpec, streams *attach.Streams) (int, error) {
+func (in *Installation) exec(ctx context.Context, c *container.Container, spec ExecSpec, streams *attach.Streams) (attach.Result, error) {
 	if streams == nil {
-		return 0, in.execDetached(c, spec)
+		return attach.Result{}, in.execDetached(c, spec)
 	}
 	cfg, err := in.execConfig(c, spec)
 	if err != nil {
-		return 0, err
+		return attach.Result{}, err
 	}
 	if spec.TTY {
 		return in.execTTY(c, cfg, streams)
@@ -65,15 +70,16 @@ func (in *Installation) exec(ctx context.Context, c *container.Container, spec E
 	if !spec.Bound {
 		ctx = context.Background()
 	}
-	return in.execPipes(ctx, c, cfg, streams)
+	code, err := in.execPipes(ctx, c, cfg, streams)
+	return attach.Result{ExitCode: code}, err
 }
 
 // execTTY gives the program a terminal and relays it.
-func (in *Installation) execTTY(c *container.Container, cfg engine.ExecConfig, streams *attach.Streams) (int, error) {
+func (in *Installation) execTTY(c *container.Container, cfg engine.ExecConfig, streams *attach.Streams) (attach.Result, error) {
 	size := streams.FirstSize()
 	p, err := engine.Exec(in.Containers.RunRoot(), c.ID, cfg, engine.Stdio{Console: true, Width: size.Width, Height: size.Height})
 	if err != nil {
-		return 0, err
+		return attach.Result{}, err
 	}
 	defer p.Pty.Close()
 	detached := make(chan struct{})
@@ -99,10 +105,13 @@ func (in *Installation) execTTY(c *container.Container, cfg engine.ExecConfig, s
 	}()
 	select {
 	case <-out:
-		return p.Wait()
 	case <-detached:
-		return 0, keepTerminal(p.Pty)
+		if err := in.keepTerminal(c, p); !errors.Is(err, proc.ErrGone) {
+			return attach.Result{Detached: true}, err
+		}
 	}
+	code, err := p.Wait()
+	return attach.Result{ExitCode: code}, err
 }
 
 // execPipes gives the program pipes, never our own descriptors: what it does to its terminal must not reach ours. It is killed
