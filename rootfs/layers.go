@@ -240,11 +240,7 @@ func lock(ctx context.Context, r *inroot.Root) error {
 	locked := make(chan error, 1)
 	go func() {
 		defer unix.Close(fd)
-		err := unix.Flock(fd, unix.LOCK_EX)
-		for errors.Is(err, unix.EINTR) {
-			err = unix.Flock(fd, unix.LOCK_EX)
-		}
-		locked <- os.NewSyscallError("flock", err)
+		locked <- durable.Flock(fd, unix.LOCK_EX)
 	}()
 	select {
 	case err := <-locked:

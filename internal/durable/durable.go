@@ -154,15 +154,18 @@ func OpenLocked(path string, how int) (fd int, err error) {
 	if err != nil {
 		return -1, fmt.Errorf("lock %q: %w", path, os.NewSyscallError("open", err))
 	}
-	for {
-		err = unix.Flock(fd, how)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
+	if err := Flock(fd, how); err != nil {
 		unix.Close(fd)
-		return -1, fmt.Errorf("lock %q: %w", path, os.NewSyscallError("flock", err))
+		return -1, fmt.Errorf("lock %q: %w", path, err)
 	}
 	return fd, nil
+}
+
+// Flock is flock(2) that goes on after signals.
+func Flock(fd, how int) error {
+	for {
+		if err := unix.Flock(fd, how); !errors.Is(err, unix.EINTR) {
+			return os.NewSyscallError("flock", err)
+		}
+	}
 }

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ctr/internal/durable"
 )
 
 const (
@@ -118,13 +120,8 @@ func (j *Journal) lock() (*os.File, int64, error) {
 
 // lockFile takes the lock of an open file. same tells whether the path still leads to it.
 func lockFile(f *os.File, path string, how int) (info os.FileInfo, same bool, err error) {
-	for {
-		if err = unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		return nil, false, os.NewSyscallError("flock", err)
+	if err := durable.Flock(int(f.Fd()), how); err != nil {
+		return nil, false, err
 	}
 	if info, err = f.Stat(); err != nil {
 		return nil, false, err
