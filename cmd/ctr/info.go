@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/cgroupfs"
 	"ctr/runtime/container"
 	"ctr/runtime/lifecycle"
 )
@@ -128,7 +129,7 @@ func hostInfo() systemInfo {
 	}
 	i.Swarm.LocalNodeState = "inactive"
 	i.MemoryLimit, i.PidsLimit, i.CPUShares, i.CPUSet = controller("memory"), controller("pids"), controller("cpu"), controller("cpuset")
-	i.SwapLimit = i.MemoryLimit && (cgroupVersion() == "2" || exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"))
+	i.SwapLimit = i.MemoryLimit && (cgroupfs.Version2() || exists(filepath.Join(hierarchy("memory"), "memory.memsw.limit_in_bytes")))
 	i.KernelVersion = kernelVersion()
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
@@ -163,7 +164,7 @@ func features() []feature {
 		{"cgroup cpu controller", controller("cpu"), "--cpus, --cpu-shares"},
 		{"cgroup pids controller", controller("pids"), "--pids-limit"},
 		{"cgroup cpuset controller", controller("cpuset"), "--cpuset-cpus"},
-		{"cgroup freezer", controller("freezer") || cgroupVersion() == "2", "pause"},
+		{"cgroup freezer", controller("freezer") || cgroupfs.Version2(), "pause"},
 		{"user namespaces", exists("/proc/self/ns/user"), "--userns"},
 		{"time namespaces", exists("/proc/self/ns/time"), ""},
 		{"IPv6", exists("/proc/net/if_inet6"), "--ipv6"},
@@ -182,15 +183,21 @@ func networkFeatures(in *lifecycle.Installation) []feature {
 
 // controller tells whether cgroups can limit something, in either version.
 func controller(name string) bool {
-	return inFile("/sys/fs/cgroup/cgroup.controllers", name) || exists("/sys/fs/cgroup/"+name)
+	return hierarchy(name) != "" || cgroupfs.Version2() && inFile(filepath.Join(cgroupfs.UnifiedRoot(), "cgroup.controllers"), name)
+}
+
+// hierarchy is where the controller of version 1 is; empty if there is none.
+func hierarchy(name string) string {
+	roots, _ := cgroupfs.Roots()
+	return roots[name]
 }
 
 // cgroupVersion is 1, 2, or both at once.
 func cgroupVersion() string {
 	switch {
-	case exists("/sys/fs/cgroup/cgroup.controllers"):
+	case cgroupfs.Version2():
 		return "2"
-	case exists("/sys/fs/cgroup/unified/cgroup.controllers"):
+	case cgroupfs.UnifiedRoot() != "":
 		return "1 (hybrid)"
 	}
 	return "1"

@@ -9,10 +9,10 @@ import (
 	"strings"
 
 	"github.com/moby/sys/capability"
-	"github.com/opencontainers/cgroups"
 	devices "github.com/opencontainers/cgroups/devices/config"
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/cgroupfs"
 	"ctr/internal/span"
 )
 
@@ -78,12 +78,15 @@ func lookAtHost() (host, error) {
 
 // cgroupHost looks at what limits the machine can set.
 func cgroupHost() (host, error) {
-	h := host{unified: cgroups.IsCgroup2UnifiedMode()}
-	var err error
-	if h.controllers, err = controllers(h.unified); err != nil {
+	h := host{unified: cgroupfs.Version2()}
+	roots, err := cgroupfs.Roots()
+	if err != nil {
 		return host{}, err
 	}
-	h.swap = haveSwapAccounting(h.unified)
+	if h.controllers, err = controllers(roots); err != nil {
+		return host{}, err
+	}
+	h.swap = haveSwapAccounting(roots)
 	return h, nil
 }
 
@@ -117,34 +120,30 @@ func ownCapabilities() ([]string, error) {
 
 // controllers lists the controllers that a container's cgroup can use: on v1 and hybrid hosts those of the mounted
 // hierarchies, on v2 those of the root.
-func controllers(unified bool) (map[string]bool, error) {
+func controllers(roots map[string]string) (map[string]bool, error) {
 	found := map[string]bool{}
-	if unified {
-		text, err := os.ReadFile("/sys/fs/cgroup/cgroup.controllers")
-		if err != nil {
-			return nil, fmt.Errorf("read cgroup controllers: %w", err)
-		}
-		for name := range strings.FieldsSeq(string(text)) {
-			found[name] = true
-		}
+	for name := range roots {
+		found[name] = name != cgroupfs.Unified && name != cgroupfs.Systemd
+	}
+	if !cgroupfs.Version2() {
 		return found, nil
 	}
-	own, err := cgroups.ParseCgroupFile("/proc/self/cgroup")
+	text, err := os.ReadFile(filepath.Join(roots[cgroupfs.Unified], "cgroup.controllers"))
 	if err != nil {
 		return nil, fmt.Errorf("read cgroup controllers: %w", err)
 	}
-	for name := range own {
+	for name := range strings.FieldsSeq(string(text)) {
 		found[name] = true
 	}
 	return found, nil
 }
 
-func haveSwapAccounting(unified bool) bool {
-	if unified {
+func haveSwapAccounting(roots map[string]string) bool {
+	if cgroupfs.Version2() {
 		return true // fs2 leaves memory.swap.max alone where it is missing
 	}
-	dir, err := cgroups.FindCgroupMountpoint("", "memory")
-	return err == nil && cgroups.PathExists(filepath.Join(dir, "memory.memsw.limit_in_bytes"))
+	_, err := os.Stat(filepath.Join(roots["memory"], "memory.memsw.limit_in_bytes"))
+	return err == nil
 }
 
 func hardLimits() (map[string]uint64, error) {

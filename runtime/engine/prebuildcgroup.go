@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/cgroupfs"
 	"ctr/internal/span"
 )
 
@@ -46,12 +47,12 @@ func (c Config) prebuildCgroups(config *configs.Config, hierarchies map[string]s
 
 // hierarchies returns where the hierarchies of cgroup v1 are mounted, by controller.
 func hierarchies() (map[string]string, error) {
-	roots, err := cgroupRoots()
+	roots, err := cgroupfs.Roots()
 	if err != nil {
 		return nil, err
 	}
 	roots = maps.Clone(roots)
-	delete(roots, "") // the unified hierarchy: alone, or beside v1's
+	delete(roots, cgroupfs.Unified) // alone, or beside v1's
 	return roots, nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/cgroupfs"
 	"ctr/internal/durable"
 	"ctr/runtime/container"
 )
@@ -49,7 +50,7 @@ func (in *Installation) KeepCgroupParent(c *container.Container) (done func(), e
 	if err != nil {
 		return nil, err
 	}
-	for p := in.parentOf(c); p != "/" && p != in.CgroupParent() && (in.ownCgroup(p) || len(CgroupDirs(p)) == 0); p = path.Dir(p) {
+	for p := in.parentOf(c); p != "/" && p != in.CgroupParent() && (in.ownCgroup(p) || len(cgroupfs.Dirs(p)) == 0); p = path.Dir(p) {
 		f, err := os.OpenFile(in.parentMark(p), os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
 			lock.Close()
@@ -130,22 +131,9 @@ func (in *Installation) lockCgroupParents(how int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), in.parentMarks()), nil
 }
 
-// CgroupDirs are the folders of a cgroup in all hierarchies that have it.
-func CgroupDirs(p string) []string {
-	var dirs []string
-	roots, _ := filepath.Glob("/sys/fs/cgroup/*")
-	for _, root := range append([]string{"/sys/fs/cgroup"}, roots...) {
-		dir := filepath.Join(root, p)
-		if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err == nil {
-			dirs = append(dirs, dir)
-		}
-	}
-	return dirs
-}
-
 // removeCgroup removes a cgroup that nothing is in from all hierarchies.
 func removeCgroup(p string) error {
-	for _, dir := range CgroupDirs(p) {
+	for _, dir := range cgroupfs.Dirs(p) {
 		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
 			return err
 		}

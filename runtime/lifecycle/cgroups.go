@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ctr/runtime/installation"
+	"ctr/internal/cgroupfs"
 )
 
 // cgroupPoll is how often removal looks whether the processes of a cgroup have ended.
@@ -23,7 +23,7 @@ const cgroupPoll = 5 * time.Millisecond
 // cgroupDirs returns the folders of the installation's cgroups in all hierarchies, the deepest first.
 func (in *Installation) cgroupDirs() []string {
 	var dirs []string
-	for _, parent := range installation.CgroupDirs(in.CgroupParent()) {
+	for _, parent := range cgroupfs.Dirs(in.CgroupParent()) {
 		filepath.WalkDir(parent, func(path string, d fs.DirEntry, err error) error { //nolint:errcheck // what has gone is good
 			if err == nil && d.IsDir() {
 				dirs = append(dirs, path)

@@ -9,10 +9,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/cgroupfs"
 	"ctr/internal/durable"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
-	"ctr/runtime/installation"
 )
 
 // Sweep takes down what killed commands and monitors have left of any container: half-made ones, sandboxes, cgroups and
@@ -83,7 +83,7 @@ func (in *Installation) sweepCgroups() error {
 	found := map[string]map[string]bool{} // IDs, by the cgroup above
 	for _, cgroup := range in.CgroupParents() {
 		ids := map[string]bool{}
-		for _, folder := range installation.CgroupDirs(cgroup) {
+		for _, folder := range cgroupfs.Dirs(cgroup) {
 			for _, name := range namesIn(folder) {
 				ids[name] = true
 			}

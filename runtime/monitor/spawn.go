@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ctr/internal/cgroupfs"
 	"ctr/internal/span"
 	"ctr/runtime/container"
 	"ctr/runtime/installation"
@@ -52,7 +53,7 @@ func spawn(ctx context.Context, in *installation.Installation, c *container.Cont
 // caller's. It takes as long as package prewarm spares others, and so is done beside the rest. To be made in it (clone3(2),
 // CLONE_INTO_CGROUP) would cost the command just that time: cgroup_mutex is held while somebody waits to move a process.
 func enterCgroup(parent string) {
-	root := unifiedRoot()
+	root := cgroupfs.UnifiedRoot()
 	if root == "" {
 		return
 	}
@@ -64,15 +65,4 @@ func enterCgroup(parent string) {
 		_, _ = f.WriteString("0")
 		f.Close()
 	}
-}
-
-// unifiedRoot returns where the unified hierarchy is mounted, alone or beside those of version 1; empty if it is not.
-func unifiedRoot() string {
-	for _, dir := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
-		var st unix.Statfs_t
-		if unix.Statfs(dir, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC {
-			return dir
-		}
-	}
-	return ""
 }
