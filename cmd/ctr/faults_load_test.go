@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ctr/internal/testhost"
 )
 
 // Programs that run in one container at once, many of them, each end with their own code; those that meet the container's
@@ -41,6 +43,37 @@ func TestC7ExecStorm(t *testing.T) {
 		})
 		stopped.Wait()
 		v.heal("c1")
+	})
+}
+
+// A program whose first thread has ended goes on, and its container with it, until its last one has.
+func TestC8FirstThreadEnds(t *testing.T) {
+	faults(t, func(v *victims) {
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for end, want := range map[string]string{"stop -s KILL": "137", "kill": "137", "input": fmt.Sprint(testhost.LeaderlessCode)} {
+			v.at = end
+			v.must("run", "-d", "-i", "--name", "c1", "--network", "net", "-v", "/:/host", "-e", testhost.EnvLeaderless+"=1", "busybox", "chroot", "/host", self)
+			v.await("its first thread to end", func() bool { return v.must("logs", "c1") == "the first thread has ended" })
+			if got := v.must("inspect", "--format", "{{.State.Status}} {{.State.Pid}}", "c1"); got == "running 0" || !strings.HasPrefix(got, "running ") {
+				v.Errorf("state %q", got)
+			}
+			if end == "input" {
+				attach := v.command("attach", "c1")
+				attach.Stdin = strings.NewReader("\n")
+				if o := v.end(attach); fmt.Sprint(o.code) != want {
+					v.Errorf("attach: %+v", o)
+				}
+			} else {
+				v.must(append(strings.Fields(end), "c1")...)
+			}
+			v.await("the exit code "+want, func() bool {
+				return v.must("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", "c1") == "exited "+want
+			})
+			v.heal("c1")
+		}
 	})
 }
 

@@ -127,14 +127,6 @@ func killMonitor(id proc.ID, small bool) error {
 		exe, err := os.Stat("/proc/" + strconv.Itoa(id.PID) + "/exe")
 		return err == nil && os.SameFile(exe, own)
 	}
-	pidfd, err := id.Open()
-	if errors.Is(err, proc.ErrGone) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer pidfd.Close()
 	for deadline := time.Now().Add(patience); small && large() || id.Alive(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("monitor %d neither became small nor ended", id.PID)
@@ -146,8 +138,6 @@ func killMonitor(id proc.ID, small bool) error {
 			}
 		}
 	}
-	// Its lock is free when all its threads have ended: the first one may be a zombie before. One that was in exec may tell nobody.
-	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}, 1000)
 	return nil
 }
 

@@ -37,15 +37,15 @@ func (id ID) ExitStatus(pidfd *os.File) (status unix.WaitStatus, known bool) {
 
 // zombieStatus reads how a process ended whose parent has not taken note.
 func (id ID) zombieStatus() (unix.WaitStatus, bool) {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(id.PID) + "/stat")
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(id.PID) + "/stat")
 	if err != nil {
 		return 0, false
 	}
-	state, start, err := parseStat(stat)
-	if err != nil || state != 'Z' || start != id.Start {
+	s, err := parseStat(text)
+	if err != nil || !s.ended || s.start != id.Start {
 		return 0, false
 	}
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	if len(fields) < 50 {
 		return 0, false
 	}

@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrGone is returned when the process that an ID names has ended, also when it is a zombie that nobody has reaped yet.
+// ErrGone is returned when the process that an ID names has ended, also when it is a zombie that nobody has reaped yet. One whose
+// first thread has ended before others goes on: a program may do that for good, and one that executes another does for a moment.
 var ErrGone = errors.New("process has ended")
 
 // ID is one process: its PID in the PID namespace of the caller, and its start time in clock ticks since boot.
@@ -37,25 +38,37 @@ func Self() ID {
 
 // Of returns the ID of the process that has the PID now. It returns ErrGone if there is none, or only a zombie.
 func Of(pid int) (ID, error) {
+	id, _, err := look(pid)
+	return id, err
+}
+
+// Leaderless tells whether the process that has the PID now goes on without its first thread, and returns its ID.
+func Leaderless(pid int) (ID, bool) {
+	id, s, err := look(pid)
+	return id, err == nil && s.zombie
+}
+
+// look reads the ID and more of the process that has the PID now.
+func look(pid int) (ID, stat, error) {
 	if pid <= 0 {
-		return ID{}, fmt.Errorf("process %d: %w", pid, ErrGone)
+		return ID{}, stat{}, fmt.Errorf("process %d: %w", pid, ErrGone)
 	}
 	var line [1024]byte // some 50 numbers, and a name of 64 bytes at most
-	stat, err := readStat(pid, line[:])
+	text, err := readStat(pid, line[:])
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
-			return ID{}, fmt.Errorf("process %d: %w", pid, ErrGone)
+			return ID{}, stat{}, fmt.Errorf("process %d: %w", pid, ErrGone)
 		}
-		return ID{}, fmt.Errorf("read process %d: %w", pid, err)
+		return ID{}, stat{}, fmt.Errorf("read process %d: %w", pid, err)
 	}
-	state, start, err := parseStat(stat)
+	s, err := parseStat(text)
 	if err != nil {
-		return ID{}, fmt.Errorf("process %d: %w", pid, err)
+		return ID{}, s, fmt.Errorf("process %d: %w", pid, err)
 	}
-	if state == 'Z' || state == 'X' {
-		return ID{}, fmt.Errorf("process %d: %w", pid, ErrGone)
+	if s.ended {
+		return ID{}, s, fmt.Errorf("process %d: %w", pid, ErrGone)
 	}
-	return ID{PID: pid, Start: start}, nil
+	return ID{PID: pid, Start: s.start}, s, nil
 }
 
 // readStat reads /proc/PID/stat into the buffer.
@@ -80,22 +93,36 @@ func ReadLine(path string, line []byte) ([]byte, error) {
 	}
 }
 
-// parseStat takes the state (field 3) and the start time (field 22) from the text of /proc/PID/stat. The command name
-// (field 2) may hold anything, parentheses and newlines too: fields are counted after the last ')'.
-func parseStat(stat []byte) (state byte, start uint64, err error) {
-	i := bytes.LastIndexByte(stat, ')')
+// stat is what /proc/PID/stat tells of a process.
+type stat struct {
+	zombie bool // its first thread has ended
+	ended  bool // all its threads have
+	start  uint64
+}
+
+// parseStat takes it from the text: the state of the first thread (field 3), which is a zombie until the others have ended too,
+// the number of threads, itself among them (field 20), the start time (field 22). The command name (field 2) may hold anything,
+// parentheses and newlines too: fields are counted after the last ')'.
+func parseStat(text []byte) (s stat, err error) {
+	i := bytes.LastIndexByte(text, ')')
 	if i < 0 {
-		return 0, 0, errors.New("malformed /proc/PID/stat: no command name")
+		return s, errors.New("malformed /proc/PID/stat: no command name")
 	}
-	fields := bytes.Fields(stat[i+1:])
+	fields := bytes.Fields(text[i+1:])
 	if len(fields) < 20 || len(fields[0]) != 1 {
-		return 0, 0, errors.New("malformed /proc/PID/stat: too few fields")
+		return s, errors.New("malformed /proc/PID/stat: too few fields")
 	}
-	start, err = strconv.ParseUint(string(fields[19]), 10, 64)
+	threads, err := strconv.Atoi(string(fields[17]))
 	if err != nil {
-		return 0, 0, fmt.Errorf("malformed /proc/PID/stat: start time: %w", err)
+		return s, fmt.Errorf("malformed /proc/PID/stat: number of threads: %w", err)
 	}
-	return fields[0][0], start, nil
+	if s.start, err = strconv.ParseUint(string(fields[19]), 10, 64); err != nil {
+		return s, fmt.Errorf("malformed /proc/PID/stat: start time: %w", err)
+	}
+	state := fields[0][0]
+	s.zombie = state == 'Z'
+	s.ended = state == 'X' || s.zombie && threads <= 1
+	return s, nil
 }
 
 // Alive tells whether the process still runs. A zombie does not.

@@ -13,6 +13,7 @@ import (
 
 	"ctr/internal/cgroupfs"
 	"ctr/internal/durable"
+	"ctr/internal/proc"
 )
 
 // openHierarchies makes the cgroups module open its handle of /sys/fs/cgroup, which it keeps for good, in the mount namespace
@@ -62,7 +63,7 @@ func (r record) kill() error {
 	if dir := m.Path(""); dir != "" {
 		err := cgroups.WriteFile(dir, "cgroup.kill", "1")
 		if err == nil {
-			return thaw(m)
+			return errors.Join(killLeaderless(dir), thaw(m))
 		}
 		if !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("kill cgroup: %w", err)
@@ -91,6 +92,23 @@ func killAll(dir string) error {
 		}
 		if kill := unix.Kill(pid, unix.SIGKILL); kill != nil && !errors.Is(kill, unix.ESRCH) {
 			err = errors.Join(err, fmt.Errorf("kill process %d: %w", pid, kill))
+		}
+	}
+	return err
+}
+
+// killLeaderless kills what cgroup.kill has passed over: its signal is for the first thread of each process alone (send_sig in
+// __cgroup_kill, kernel/cgroup/cgroup.c), which may have ended before others.
+func killLeaderless(dir string) error {
+	pids, err := cgroups.GetAllPids(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, pid := range pids {
+		if id, leaderless := proc.Leaderless(pid); leaderless {
+			if kill := id.Signal(unix.SIGKILL); kill != nil && !errors.Is(kill, proc.ErrGone) {
+				err = errors.Join(err, kill)
+			}
 		}
 	}
 	return err
