@@ -60,6 +60,8 @@ func openTerminal(ui *ui, w wanted, keys []byte) (*terminal, error) {
 
 // watchSize tells the program the size of the caller's terminal now, and whenever it changes.
 func (t *terminal) watchSize() {
+	t.resize = make(chan os.Signal, 1)
+	signal.Notify(t.resize, unix.SIGWINCH) // before the look: no change may come between
 	size, ok := t.size()
 	if !ok {
 		return
@@ -67,8 +69,6 @@ func (t *terminal) watchSize() {
 	sizes := make(chan attach.Size, 1)
 	sizes <- size
 	t.streams.Resize = sizes
-	t.resize = make(chan os.Signal, 1)
-	signal.Notify(t.resize, unix.SIGWINCH)
 	go func() {
 		for range t.resize {
 			now, ok := t.size()
