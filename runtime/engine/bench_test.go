@@ -24,7 +24,7 @@ func BenchmarkTrue(b *testing.B) {
 func benchmarkTrue(b *testing.B, plain, cache bool) {
 	dir := b.TempDir()
 	box := newBox(b, &testhost.Host{Dir: dir, Root: dir + "/data", RunRoot: dir + "/run"})
-	b.Cleanup(func() { removeParents(b, box) })
+	b.Cleanup(func() { removeParents(b, box.h) })
 	started, created := time.Duration(0), time.Duration(0)
 	b.ResetTimer()
 	for range b.N {
@@ -56,8 +56,8 @@ func benchmarkTrue(b *testing.B, plain, cache bool) {
 }
 
 // removeParents removes the folders above the containers' cgroups.
-func removeParents(b *testing.B, box *box) {
-	m, err := record{Cgroup: "/ctr-" + box.h.Tag()}.cgroup()
+func removeParents(b testing.TB, h *testhost.Host) {
+	m, err := record{Cgroup: "/ctr-" + h.Tag()}.cgroup()
 	if err != nil {
 		b.Fatal(err)
 	}

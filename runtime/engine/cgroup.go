@@ -65,12 +65,12 @@ func (r record) kill() error {
 		if err == nil {
 			return errors.Join(killLeaderless(dir), thaw(m))
 		}
-		if !errors.Is(err, os.ErrNotExist) {
+		if !removed(err) {
 			return fmt.Errorf("kill cgroup: %w", err)
 		}
 	}
 	// Frozen processes cannot fork away from the list. A maker that was killed may have come to some of the hierarchies only.
-	if err := m.Freeze(cgroups.Frozen); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := m.Freeze(cgroups.Frozen); err != nil && !removed(err) {
 		return fmt.Errorf("kill cgroup: %w", err)
 	}
 	var errs []error
@@ -83,7 +83,7 @@ func (r record) kill() error {
 // killAll kills every process of a cgroup, and of those in it, in one hierarchy.
 func killAll(dir string) error {
 	pids, err := cgroups.GetAllPids(dir)
-	if errors.Is(err, os.ErrNotExist) {
+	if removed(err) {
 		return nil
 	}
 	for _, pid := range pids {
@@ -101,7 +101,7 @@ func killAll(dir string) error {
 // __cgroup_kill, kernel/cgroup/cgroup.c), which may have ended before others.
 func killLeaderless(dir string) error {
 	pids, err := cgroups.GetAllPids(dir)
-	if errors.Is(err, os.ErrNotExist) {
+	if removed(err) {
 		return nil
 	}
 	for _, pid := range pids {
@@ -117,17 +117,21 @@ func killLeaderless(dir string) error {
 // thaw lets killed processes of a paused container die: cgroup v1 keeps even SIGKILL from the frozen.
 func thaw(m cgroups.Manager) error {
 	state, err := m.GetFreezerState()
-	if errors.Is(err, os.ErrNotExist) {
+	if removed(err) {
 		return nil // never made, or gone
 	}
 	if err != nil || state != cgroups.Frozen {
 		return err
 	}
-	if err := m.Freeze(cgroups.Thawed); err != nil {
+	if err := m.Freeze(cgroups.Thawed); err != nil && !removed(err) {
 		return fmt.Errorf("thaw cgroup: %w", err)
 	}
 	return nil
 }
+
+// removed tells whether an error says that the cgroup is not there: ENOENT, or ENODEV from a file of it that was open when
+// another removed it (kernfs_fop_read_iter, fs/kernfs/file.c).
+func removed(err error) bool { return errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENODEV) }
 
 // removeCgroup removes the cgroup, with those that the container made in it, from every hierarchy (on hybrid hosts the
 // unified one too). It waits for processes that are still dying.
