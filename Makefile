@@ -18,8 +18,7 @@ tags      = seccomp,netgo,osusergo,urfave_cli_no_docs,ctr_patched
 modfile   = $(eval modfile := $(shell hack/patches/modfile "$(GO)"))$(or $(modfile),$(error no patched modules))
 # buildvcs: git refuses to tell root about somebody else's clone, and the build would fail for it.
 goflags   = -buildvcs=false -trimpath -modfile=$(modfile) -tags $(tags)
-static    = -s -w -linkmode external -extldflags "-static"
-ldflags   = $(static) -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+ldflags   = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := build
 .PHONY: build unit test test-neighbours test-vm race faults fuzz golden lint fmt check demo bench images install uninstall completion manual clean help print-goflags
@@ -27,8 +26,8 @@ ldflags   = $(static) -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 build: ## build bin/ctr, one static binary
 	@hack/setup build
 	CGO_ENABLED=0 hack/embed keeper "$(GO)" -ldflags '-s -w' ./runtime/keep/keeper
-	CGO_ENABLED=1 hack/embed init "$(GO)" $(goflags) -ldflags '$(static)' ./runtime/engine/initprogram
-	CGO_ENABLED=1 $(GO) build $(goflags) -ldflags '$(ldflags)' -o bin/ctr ./cmd/ctr
+	CGO_ENABLED=1 hack/embed init "$(GO)" $(goflags) -ldflags '-s -w -linkmode external -extldflags "-static"' ./runtime/engine/initprogram
+	CGO_ENABLED=0 $(GO) build $(goflags) -ldflags '$(ldflags)' -o bin/ctr ./cmd/ctr
 
 unit: ## run the tests that need neither root nor images
 	@hack/setup build

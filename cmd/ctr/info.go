@@ -87,7 +87,7 @@ func (a *app) infoCommand() *cli.Command {
 
 // runInfo tells what there is, and what is missing.
 func runInfo(_ context.Context, in *lifecycle.Installation, text string, ui *ui) error {
-	i := hostInfo()
+	i := hostInfo(compilesSeccomp(in))
 	i.Features = append(i.Features, networkFeatures(in)...)
 	i.RootDir, i.RunRoot = in.Roots.Data, in.Roots.Run
 	all, broken := in.Containers.List()
@@ -117,8 +117,14 @@ func runInfo(_ context.Context, in *lifecycle.Installation, text string, ui *ui)
 	return nil
 }
 
+// compilesSeccomp tells whether this ctr was built with libseccomp, in it or in its init program.
+func compilesSeccomp(in *lifecycle.Installation) bool {
+	program, err := in.InitProgram()
+	return seccomp.Enabled || err == nil && program != ""
+}
+
 // hostInfo asks the kernel.
-func hostInfo() systemInfo {
+func hostInfo(compilesSeccomp bool) systemInfo {
 	i := systemInfo{
 		ServerVersion: version, OSType: "linux", Architecture: runtime.GOARCH, NCPU: runtime.NumCPU(), OperatingSystem: osName(),
 		CgroupVersion: cgroupVersion()[:1], IPv4Forwarding: sysctlOn("net/ipv4/ip_forward"), BridgeNfIptables: sysctlOn("net/bridge/bridge-nf-call-iptables"),
@@ -139,7 +145,7 @@ func hostInfo() systemInfo {
 	if unix.Sysinfo(&s) == nil {
 		i.MemTotal = int64(s.Totalram) * int64(s.Unit)
 	}
-	if seccomp.Enabled && exists("/proc/sys/kernel/seccomp/actions_avail") {
+	if compilesSeccomp && exists("/proc/sys/kernel/seccomp/actions_avail") {
 		i.SecurityOptions = append(i.SecurityOptions, "name=seccomp,profile=builtin")
 	}
 	if exists("/sys/kernel/security/apparmor") {
@@ -147,7 +153,7 @@ func hostInfo() systemInfo {
 	}
 	i.SecurityOptions = append(i.SecurityOptions, "name=cgroupns")
 	i.Features = features()
-	if !seccomp.Enabled {
+	if !compilesSeccomp {
 		i.Warnings = append(i.Warnings, "this binary was built without seccomp: containers are refused unless they ask for seccomp=unconfined")
 	}
 	if !i.IPv4Forwarding {

@@ -1,9 +1,11 @@
 package house_test
 
 import (
+	"debug/buildinfo"
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,6 +64,22 @@ func TestPackagesInitialiseQuickly(t *testing.T) {
 		t.Skip("CTR_BIN is not set")
 	}
 	initialisesQuickly(t, maxInitBytes, maxInitMilliseconds, true, binary, "version")
+}
+
+// C costs each start of a program 0.5 ms: what needs it is in the init program.
+func TestThereIsNoC(t *testing.T) {
+	t.Parallel()
+	binary := os.Getenv("CTR_BIN")
+	if binary == "" {
+		t.Skip("CTR_BIN is not set")
+	}
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(info.Settings, debug.BuildSetting{Key: "CGO_ENABLED", Value: "0"}) {
+		t.Errorf("%s is built with cgo", binary)
+	}
 }
 
 // initialisesQuickly adds up what the initialisation of a program's packages costs.

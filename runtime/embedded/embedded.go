@@ -117,5 +117,5 @@ func unpack(packed io.Reader, path string) error {
 		return err
 	}
 	// A temporary file, fsync and rename: a program that a crash cut short would be executed.
-	return durable.WriteFile(path, code, 0o700, durable.Fsync)
+	return durable.WriteFile(path, code, 0o755, durable.Fsync)
 }

@@ -28,7 +28,7 @@ type host struct {
 	unified      bool              // cgroup v2 only
 	appArmor     bool              // the profile docker-default is loaded
 	throttles    []string          // /sys/devices/system/cpu/cpu*/thermal_throttle
-	executable   string            // our own, for --init
+	executable   string            // with package pid1 in it, for --init
 	devices      []*devices.Device // the spec's --device, or all of the host's for --privileged
 }
 
@@ -42,8 +42,25 @@ func thisHost(c Config) (host, error) {
 	if err := checkAppArmor(c.Spec.Security); err != nil {
 		return host{}, err
 	}
+	if c.Spec.Init {
+		if h.executable, err = initExecutable(); err != nil {
+			return host{}, err
+		}
+	}
 	h.devices, err = resolveDevices(c.Spec.Security)
 	return h, err
+}
+
+// initExecutable is the file with package pid1 in it.
+func initExecutable() (string, error) {
+	if path := initPath(); path != "" {
+		return path, nil
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find own executable: %w", err)
+	}
+	return path, nil
 }
 
 // lookAtHost looks at what is the same for all containers.
@@ -70,9 +87,6 @@ func lookAtHost() (host, error) {
 		}
 	}
 	h.throttles = throttles()
-	if h.executable, err = os.Executable(); err != nil {
-		return host{}, fmt.Errorf("find own executable: %w", err)
-	}
 	return h, nil
 }
 

@@ -2,5 +2,7 @@
 
 package engine
 
-// UseInit has no effect without the patched libcontainer: this process's own binary becomes the processes of containers.
-func UseInit(string) {}
+// The libcontainer that is not patched always takes this process's own binary.
+func setInitPath(string) {}
+
+func initPath() string { return "" }

@@ -144,14 +144,13 @@ func checkBoot(run string) error {
 	return durable.WriteFile(file, now, 0o600, durable.NoFsync)
 }
 
-// InitProgram returns the path of the program that becomes the processes of containers; empty if there is none, or it cannot be
-// unpacked: then the caller's own binary does its work.
-func (in *Installation) InitProgram() string {
+// InitProgram returns the path of the program that becomes the processes of containers; empty if this ctr was built without.
+func (in *Installation) InitProgram() (string, error) {
 	path, err := embedded.Init.Path(in.Roots.Data)
-	if err != nil {
-		return ""
+	if errors.Is(err, embedded.ErrMissing) {
+		return "", nil
 	}
-	return path
+	return path, err
 }
 
 // Discard removes a container that does not run, and with volumes those that were made for it alone. The caller holds its

@@ -48,7 +48,13 @@ func (in *Installation) execConfig(c *container.Container, spec ExecSpec) (engin
 	if err != nil {
 		return engine.ExecConfig{}, err
 	}
-	engine.UseInit(in.InitProgram())
+	program, err := in.InitProgram()
+	if err != nil {
+		return engine.ExecConfig{}, err
+	}
+	if err := engine.UseInit(program); err != nil {
+		return engine.ExecConfig{}, err
+	}
 	return engine.ExecConfig{
 		User: engine.User{UID: user.UID, GID: user.GID, Groups: user.Groups, Home: user.Home},
 		Args: spec.Args, Env: mergeEnv(c.Env, spec.Env), WorkDir: firstOf(spec.WorkDir, c.WorkDir),

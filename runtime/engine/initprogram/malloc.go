@@ -1,4 +1,6 @@
-package engine
+//go:build ctr_patched && cgo
+
+package main
 
 // Without this, the C library gives each thread a heap of its own at its first malloc(3), which the start of a thread under cgo
 // does: seven system calls and two page faults, in each of the 25 threads that take part in a start. Go's own memory is not
