@@ -201,8 +201,13 @@ func checkNetwork(s *container.Spec) error {
 		}
 		return checkJoined(s)
 	}
-	if path, ok := n.Mode.Path(); ok && !filepath.IsAbs(path) {
-		return fmt.Errorf("invalid network namespace %q: the path must be absolute", path)
+	if path, ok := n.Mode.Path(); ok {
+		if !filepath.IsAbs(path) {
+			return fmt.Errorf("invalid network namespace %q: the path must be absolute", path)
+		}
+		if len(n.Ports) > 0 || n.PublishAll {
+			return errors.New("conflicting options: port publishing and a network namespace that is not ctr's (ns:)")
+		}
 	}
 	if s.Namespaces.UTS == container.ModeHost && s.Hostname != "" {
 		return errors.New("conflicting options: hostname and the UTS mode")

@@ -70,6 +70,9 @@ var dnsTypes = []dnsmessage.Type{
 }
 
 func parseQuestions(name, qtype string) ([]question, error) {
+	if strings.TrimSpace(name) == "" {
+		return nil, fmt.Errorf("invalid name %q: want what a container or a host is called, or an address", name)
+	}
 	address, err := netip.ParseAddr(name)
 	switch {
 	case qtype != "":

@@ -158,11 +158,11 @@ func (in *Installation) resolveNetwork(spec *container.Spec) error {
 	defer span.Begin("find network").End()
 	n := &spec.Network
 	if ref, ok := n.Mode.Container(); ok {
-		target, err := in.Find(ref)
+		owner, err := in.findOwner(ref, func(c *container.Container) container.Mode { return c.Network.Mode })
 		if err != nil {
 			return err
 		}
-		n.Mode = container.ModeContainer + container.Mode(target.ID)
+		n.Mode = container.ModeContainer + container.Mode(owner.ID)
 		return nil
 	}
 	if n.Mode != container.ModePrivate {
@@ -182,6 +182,23 @@ func (in *Installation) resolveNetwork(spec *container.Spec) error {
 	return nil
 }
 
+// findOwner finds a container, and, where that one shares what mode tells with another, the one whose it is: that outlives the
+// runs of both.
+func (in *Installation) findOwner(ref string, mode func(*container.Container) container.Mode) (*container.Container, error) {
+	c, err := in.Find(ref)
+	for err == nil {
+		id, joins := mode(c).Container()
+		if !joins {
+			return c, nil
+		}
+		joined := c.Name
+		if c, err = in.Containers.Load(id); err != nil {
+			err = fmt.Errorf("container %s shares what belonged to a container that is gone: %w", joined, err)
+		}
+	}
+	return nil, err
+}
+
 // resolveNamespaces puts IDs in place of the containers' names.
 func (in *Installation) resolveNamespaces(n *container.Namespaces) error {
 	for _, mode := range []*container.Mode{&n.PID, &n.IPC, &n.UTS, &n.User} {
@@ -189,7 +206,11 @@ func (in *Installation) resolveNamespaces(n *container.Namespaces) error {
 		if !ok {
 			continue
 		}
-		target, err := in.Find(ref)
+		shared := func(*container.Container) container.Mode { return container.ModePrivate }
+		if mode == &n.User {
+			shared = func(c *container.Container) container.Mode { return c.Namespaces.User }
+		}
+		target, err := in.findOwner(ref, shared)
 		if err != nil {
 			return err
 		}

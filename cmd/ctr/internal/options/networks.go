@@ -124,10 +124,16 @@ func SearchDomain(s string) (string, error) {
 	return s, nil
 }
 
-// DNSOption checks one --dns-option: a word of resolv.conf(5).
+// DNSOption checks one --dns-option: a word of resolv.conf(5). The C library drops what it cannot read in silence.
 func DNSOption(s string) (string, error) {
 	if s == "" || strings.ContainsAny(s, " \t\r\n\x00") {
 		return "", Invalid(s, "--dns-option", errors.New("not one word"))
+	}
+	switch name, value, _ := strings.Cut(s, ":"); name {
+	case "ndots", "timeout", "attempts":
+		if _, err := strconv.ParseUint(value, 10, 31); err != nil {
+			return "", Invalid(s, "--dns-option", fmt.Errorf("want a number, as in %s:1", name))
+		}
 	}
 	return s, nil
 }
