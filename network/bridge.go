@@ -246,10 +246,7 @@ func (bridge) setUpPort(c *rtnl.Conn, s Spec, d device, e *Endpoint, mac net.Har
 
 // meetGateway tells an endpoint, in its namespace, the MAC of its gateways, so that no neighbour can pose as one.
 func (bridge) meetGateway(c *rtnl.Conn, a *attachment) error {
-	for _, gateway := range []netip.Addr{a.Gateway4, a.Gateway6} {
-		if !gateway.IsValid() {
-			continue
-		}
+	for _, gateway := range a.gatewayAddrs() {
 		if err := c.SetNeighbour(a.index, gateway, bridgeMAC(a.network)); err != nil {
 			return err
 		}

@@ -33,6 +33,9 @@ func (s *survey) checkPort(c *rtnl.Conn, r *Record, e Endpoint, found func(Endpo
 		found(e, true, "%s is down", e.HostSide)
 	}
 	s.checkEntries(e, port.Index, found)
+	if err := s.checkInside(r, e, one, found); err != nil {
+		return err
+	}
 	if o, err := one.options(); err != nil || !o.noICC {
 		return err
 	}
@@ -53,4 +56,61 @@ func (s *survey) checkEntries(e Endpoint, port int, found func(Endpoint, bool, s
 			found(e, true, "the host lacks the neighbour entry of %s at %s on %s", p.Addr(), e.MAC, e.Bridge)
 		}
 	}
+}
+
+// inside is what an endpoint's interface looks like from its container, where somebody may have changed it.
+func (r *Record) inside(e Endpoint, look func(c *rtnl.Conn, index int) error) error {
+	if !r.Owner.Alive() {
+		return nil
+	}
+	ns, err := r.openNetNS()
+	if err != nil {
+		return nil //nolint:nilerr // it has just ended
+	}
+	defer ns.Close()
+	c, err := rtnl.Dial(ns)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	l, err := c.Link(e.Interface)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		return nil // a container with NET_ADMIN may give it another name
+	}
+	if err != nil {
+		return err
+	}
+	return look(c, l.Index)
+}
+
+// checkInside looks at what an endpoint was told about its gateways (bridge.meetGateway).
+func (s *survey) checkInside(r *Record, e Endpoint, one Spec, found func(Endpoint, bool, string, ...any)) error {
+	return r.inside(e, func(c *rtnl.Conn, index int) error {
+		told, err := c.Neighbours(index)
+		if err != nil {
+			return err
+		}
+		mac := bridgeMAC(one).String()
+		for _, gateway := range e.gatewayAddrs() {
+			if told[gateway] != mac {
+				found(e, true, "it lacks the neighbour entry of its gateway %s at %s on %s", gateway, mac, e.Interface)
+			}
+		}
+		return nil
+	})
+}
+
+// cureInside does meetGateway again.
+func (s *survey) cureInside(r *Record) error {
+	var errs []error
+	for _, e := range r.Endpoints {
+		i := slices.IndexFunc(s.specs, func(one Spec) bool { return one.ID == e.Network })
+		if e.HostSide == "" || i < 0 {
+			continue
+		}
+		errs = append(errs, r.inside(e, func(c *rtnl.Conn, index int) error {
+			return bridge{}.meetGateway(c, &attachment{network: s.specs[i], index: index, Endpoint: &e})
+		}))
+	}
+	return errors.Join(errs...)
 }

@@ -215,15 +215,15 @@ func elect(all []*attachment) []*attachment {
 }
 
 // gateways counts the families in which the endpoint has a gateway.
-func (a *attachment) gateways() (count int) {
-	if a.Gateway4.IsValid() {
-		count++
-	}
-	if a.Gateway6.IsValid() {
-		count++
-	}
-	return count
+func (a *attachment) gateways() int { return len(a.gatewayAddrs()) }
+
+// gatewayAddrs returns the gateways of an endpoint.
+func (e Endpoint) gatewayAddrs() []netip.Addr {
+	return slices.DeleteFunc([]netip.Addr{e.Gateway4, e.Gateway6}, func(a netip.Addr) bool { return !a.IsValid() })
 }
+
+// mac returns the MAC of an endpoint.
+func (e Endpoint) mac() (net.HardwareAddr, error) { return net.ParseMAC(e.MAC) }
 
 // prefixes returns the addresses of an endpoint that it has got so far.
 func (e Endpoint) prefixes() []netip.Prefix {

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"net"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -73,26 +72,4 @@ func (a *attachment) routeSubnets(c *rtnl.Conn) error {
 		}
 	}
 	return nil
-}
-
-// announce tells the neighbours of an endpoint which MAC has its addresses now. It runs on a thread in the container's namespace.
-func (a *attachment) announce() error {
-	mac, err := net.ParseMAC(a.MAC)
-	if err != nil {
-		return err
-	}
-	for _, key := range []string{"ipv4/conf/" + a.Interface + "/arp_notify", "ipv6/conf/" + a.Interface + "/ndisc_notify"} {
-		if err := setSysctl(key, "1"); err != nil {
-			return err
-		}
-	}
-	c, err := rtnl.DialCurrent()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if err := c.Announce(a.index, mac); err != nil {
-		return err
-	}
-	return (bridge{}).meetGateway(c, a)
 }

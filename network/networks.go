@@ -38,6 +38,7 @@ const (
 	recordFile = "network.json"
 	leasesDir  = "leases"
 	namesDir   = "names"
+	macsDir    = "macs"
 )
 
 // Networks are the networks of one installation. Its methods may be called from many goroutines and processes at once.

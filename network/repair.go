@@ -65,7 +65,7 @@ func (s *survey) cure() error {
 		return errors.Join(errs...)
 	})}
 	for _, r := range s.records {
-		if err := s.cureRecords(r); err != nil {
+		if err := errors.Join(s.cureInside(r), s.cureRecords(r)); err != nil {
 			errs = append(errs, fmt.Errorf("repair network of %s: %w", r.Spec.Name, err))
 		}
 	}

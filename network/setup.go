@@ -193,19 +193,16 @@ func (b *building) makeHostSide(namespace func() error) error {
 func (b *building) await(c *rtnl.Conn) error {
 	defer span.Begin("await links").End()
 	for _, a := range b.all {
-		if a.HostIndex == 0 {
-			continue
-		}
 		for _, index := range []int{a.HostIndex, a.device.index} {
+			if a.HostIndex == 0 {
+				continue // the parent of a macvlan or an ipvlan may well have no carrier
+			}
 			if err := c.AwaitWorking(index); err != nil {
 				return err
 			}
 		}
-		if a.spec.MAC == "" {
-			continue // it follows from the address: whoever knew that of a former owner knows this one's
-		}
-		if err := b.NetNS.Do(a.announce); err != nil {
-			return fmt.Errorf("announce %s: %w", a.Interface, err)
+		if err := b.introduce(a); err != nil {
+			return err
 		}
 	}
 	return nil
