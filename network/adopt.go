@@ -111,6 +111,5 @@ func (b *building) holdAgain() (lost []firewall.Port) {
 		r.Ports = slices.Delete(slices.Clone(r.Ports), i, i+1)
 		r.Spec.Ports = slices.Delete(slices.Clone(r.Spec.Ports), i, i+1)
 	}
-	now := r.rules()
-	return slices.DeleteFunc(before, func(p firewall.Port) bool { return slices.Contains(now, p) })
+	return without(before, r.rules())
 }

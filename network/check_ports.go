@@ -65,7 +65,7 @@ func (r *Record) inside(e Endpoint, look func(c *rtnl.Conn, index int) error) er
 	}
 	ns, err := r.openNetNS()
 	if err != nil {
-		return nil //nolint:nilerr // it has just ended
+		return nil // it has just ended
 	}
 	defer ns.Close()
 	c, err := rtnl.Dial(ns)

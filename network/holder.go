@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,14 +45,22 @@ func sameHostAddress(a, b netip.Addr) bool {
 // others by the name that ip-netns(8) shows of the network which their monitor keeps.
 func (n *Networks) nameHolder(err error) error {
 	var inUse *ports.InUseError
-	if !errors.As(err, &inUse) || inUse.PID == 0 {
+	if !errors.As(err, &inUse) {
 		return err
 	}
 	paths, _ := filepath.Glob(n.config.Sandboxes)
 	for _, path := range paths {
-		if r, readErr := ReadRecord(path); readErr == nil && r.Owner.PID == inUse.PID && r.Owner.Alive() {
+		r, readErr := ReadRecord(path)
+		switch {
+		case readErr != nil || !r.alive():
+		case inUse.PID == 0 && r.publishes(inUse.Port):
+			return fmt.Errorf("%w: container %s publishes it", err, r.Spec.Name)
+		case r.Owner.PID == inUse.PID && r.Owner.Alive():
 			return fmt.Errorf("%w, which is container %s", err, r.Spec.Name)
 		}
+	}
+	if inUse.PID == 0 {
+		return err
 	}
 	entries, _ := os.ReadDir(n.config.NetnsDir)
 	for _, e := range entries {
@@ -61,4 +70,12 @@ func (n *Networks) nameHolder(err error) error {
 		}
 	}
 	return err
+}
+
+// publishes tells whether the container has a port, which nobody else can have then. The kernel does not tell who has a port of
+// SCTP.
+func (r *Record) publishes(wanted ports.Port) bool {
+	return wanted.HostPort != 0 && wanted.HostPortEnd <= wanted.HostPort && slices.ContainsFunc(r.Ports, func(p Port) bool {
+		return string(p.Protocol) == string(wanted.Protocol) && p.HostPort == wanted.HostPort && sameHostAddress(p.HostIP, wanted.HostIP)
+	})
 }

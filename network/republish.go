@@ -29,9 +29,6 @@ func (l *Live) retarget() error {
 func (l *Live) apply(old []firewall.Port) error {
 	r := l.Record
 	now := r.rules()
-	without := func(all, those []firewall.Port) []firewall.Port {
-		return slices.DeleteFunc(slices.Clone(all), func(p firewall.Port) bool { return slices.Contains(those, p) })
-	}
 	var errs []error
 	if stale := without(old, now); len(stale) > 0 {
 		errs = append(errs, l.firewall.RemovePorts(stale))
@@ -49,6 +46,15 @@ func (l *Live) apply(old []firewall.Port) error {
 		err = r.write()
 	}
 	return errors.Join(append(errs, err)...)
+}
+
+// without returns those of all that are not among the others.
+func without(all, others []firewall.Port) []firewall.Port {
+	known := make(map[firewall.Port]bool, len(others))
+	for _, p := range others {
+		known[p] = true
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(p firewall.Port) bool { return known[p] })
 }
 
 // rehold takes the ports that the record names and that nobody holds, since a command was killed before it could hand them to

@@ -82,6 +82,56 @@ func TestHoldNamesTheHolder(t *testing.T) {
 	})
 }
 
+// TestHoldNamesWhoOnlyBinds names holders that neither listen nor wait for datagrams of anybody.
+func TestHoldNamesWhoOnlyBinds(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
+		listener, err := net.Listen("tcp4", "127.0.0.1:7000")
+		must(t, err)
+		defer listener.Close()
+		local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8081}
+		connected, err := net.DialTCP("tcp4", local, listener.Addr().(*net.TCPAddr))
+		must(t, err)
+		defer connected.Close()
+		datagrams, err := net.DialUDP("udp4", &net.UDPAddr{Port: 5354}, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9})
+		must(t, err)
+		defer datagrams.Close()
+		taken := []ports.Port{tcp("", 8081), udp("", 5354), udp("127.0.0.1", 5354)}
+
+		for _, at := range []unix.Sockaddr{&unix.SockaddrInet4{Port: 8082}, &unix.SockaddrInet6{Port: 8083}} {
+			domain := unix.AF_INET
+			if _, six := at.(*unix.SockaddrInet6); six {
+				domain = unix.AF_INET6
+			}
+			bound, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			must(t, err)
+			defer unix.Close(bound)
+			must(t, unix.Bind(bound, at))
+		}
+		if kernelVersion(t) >= 6008 { // older ones do not tell
+			taken = append(taken, tcp("", 8082), tcp("127.0.0.1", 8082), tcp("", 8083), tcp("::1", 8083))
+		}
+		for _, p := range taken {
+			_, err := ports.Hold(nil, []ports.Port{p})
+			inUse := &ports.InUseError{}
+			if !errors.As(err, &inUse) || inUse.PID != os.Getpid() {
+				t.Errorf("hold %s/%s: %v, want the holder, PID %d", p, p.Protocol, err, os.Getpid())
+			}
+		}
+	})
+}
+
+// kernelVersion is 6008 for Linux 6.8.
+func kernelVersion(t *testing.T) int {
+	t.Helper()
+	var u unix.Utsname
+	must(t, unix.Uname(&u))
+	var major, minor int
+	_, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
+	must(t, err)
+	return major*1000 + minor
+}
+
 func TestHoldKeepsThievesOut(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {

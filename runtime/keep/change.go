@@ -139,7 +139,8 @@ func sendChange(path string, parts []part, files [][]*os.File) error {
 // changing is what a client has told so far.
 type changing struct {
 	next  Services
-	taken []*ports.Held // that came with it
+	held  map[ports.Port]*ports.Held // what the keeper had when it began
+	taken []*ports.Held              // that came with it
 	parts int
 	err   error
 }
@@ -162,7 +163,10 @@ func (k *Keeper) serveChanges(c *client) {
 			closeAll(files)
 			continue
 		}
-		last, err := now.take(payload, files, k.Services().Held())
+		if now.held == nil {
+			now.held = k.Services().byPort()
+		}
+		last, err := now.take(payload, files)
 		if err != nil {
 			now.err = errors.Join(now.err, err)
 		}
@@ -189,11 +193,25 @@ func (k *Keeper) change(next Services) error {
 	if k.services == nil {
 		return errors.New("nothing is served in this sandbox")
 	}
-	return k.services.change(next)
+	before := k.services.byPort()
+	if err := k.services.change(next); err != nil {
+		return err
+	}
+	for _, held := range k.services.Held() {
+		delete(before, held.Port)
+	}
+	less := len(before) > 0
+	select {
+	case earlier := <-k.changed:
+		less = less || earlier
+	default:
+	}
+	k.changed <- less // nobody else sends
+	return nil
 }
 
-// take adds one frame, whose files it owns, to what is to be served. held are the ports that are.
-func (c *changing) take(payload []byte, files []*os.File, held []*ports.Held) (last bool, err error) {
+// take adds one frame, whose files it owns, to what is to be served.
+func (c *changing) take(payload []byte, files []*os.File) (last bool, err error) {
 	defer func() { closeAll(files) }()
 	var p part
 	if err := json.Unmarshal(payload, &p); err != nil {
@@ -223,11 +241,10 @@ func (c *changing) take(payload []byte, files []*os.File, held []*ports.Held) (l
 		forward := ports.Forward{Held: &ports.Held{Port: f.Port, Files: files[:f.Files:f.Files]}, Targets: f.Targets}
 		files = files[f.Files:]
 		if f.Files == 0 {
-			i := slices.IndexFunc(held, func(h *ports.Held) bool { return h.Port == f.Port })
-			if i < 0 {
+			var ok bool
+			if forward.Held, ok = c.held[f.Port]; !ok {
 				return p.Last, fmt.Errorf("port %s/%s is not held", f.Port, f.Port.Protocol)
 			}
-			forward.Held = held[i]
 		} else {
 			c.taken = append(c.taken, forward.Held)
 		}

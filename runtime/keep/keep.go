@@ -18,6 +18,7 @@ type Keeper struct {
 	listener *net.UnixListener
 	orders   chan Order
 	loops    sync.WaitGroup // that take and serve clients
+	changed  chan bool      // holds what Changed has not been asked for yet
 
 	mu       sync.Mutex
 	program  *Program // nil between runs
@@ -47,7 +48,7 @@ func New(listener *net.UnixListener) *Keeper {
 }
 
 func newKeeper(listener *net.UnixListener) *Keeper {
-	return &Keeper{hub: newHub(), listener: listener, orders: make(chan Order)}
+	return &Keeper{hub: newHub(), listener: listener, orders: make(chan Order), changed: make(chan bool, 1)}
 }
 
 // Serve starts services, which the keeper owns from then on. They end with StopServices.
@@ -79,6 +80,9 @@ func (k *Keeper) StopServices() {
 
 // Orders is where clients' orders come from. Who does not receive them makes the clients wait.
 func (k *Keeper) Orders() <-chan Order { return k.orders }
+
+// Changed tells of changes of what is served, and whether any of it was given back.
+func (k *Keeper) Changed() <-chan bool { return k.changed }
 
 // Held tells whether another container uses the sandbox.
 func (k *Keeper) Held() bool { return k.hub.holders() > 0 }

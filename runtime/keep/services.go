@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"slices"
 	"sync"
 
 	"ctr/network/dns"
@@ -28,6 +27,15 @@ func (s Services) Held() []*ports.Held {
 		held[i] = f.Held
 	}
 	return held
+}
+
+// byPort returns the published ports, each by what it is.
+func (s Services) byPort() map[ports.Port]*ports.Held {
+	all := make(map[ports.Port]*ports.Held, len(s.Forwards))
+	for _, f := range s.Forwards {
+		all[f.Held.Port] = f.Held
+	}
+	return all
 }
 
 // serving is Services while they are served.
@@ -83,7 +91,7 @@ func (s *serving) change(next Services) error {
 	if next.DNS != nil && s.resolver == nil && !sockets {
 		return errors.New("a resolver needs sockets")
 	}
-	before := s.Held()
+	before := s.byPort()
 	if s.proxy != nil {
 		if err := s.proxy.Set(next.Forwards); err != nil {
 			return err
@@ -93,8 +101,9 @@ func (s *serving) change(next Services) error {
 	if s.proxy == nil && len(next.Forwards) > 0 {
 		s.forward()
 	}
-	for _, held := range before {
-		if !slices.Contains(s.Held(), held) {
+	now := s.byPort()
+	for port, held := range before {
+		if now[port] != held {
 			_ = held.Close() // nothing was written to it
 		}
 	}

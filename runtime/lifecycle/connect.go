@@ -168,13 +168,24 @@ func unpublish(c *container.Container, live *network.Live, which []network.Port)
 	if live != nil {
 		have = live.Record.Ports
 	}
-	for _, w := range which {
-		if !slices.ContainsFunc(have, func(p network.Port) bool { return matches(p, w) }) {
-			return nil, noSuchPort(c, have, w)
-		}
+	asked := map[network.Expose][]int{} // places in which, by what of the container is published
+	for i, w := range which {
+		asked[exposed(w)] = append(asked[exposed(w)], i)
 	}
-	chosen := func(p network.Port) bool {
-		return slices.ContainsFunc(which, func(w network.Port) bool { return matches(p, w) })
+	found := make([]bool, len(which))
+	chosen := func(p network.Port) (yes bool) {
+		for _, i := range asked[exposed(p)] {
+			if matches(p, which[i]) {
+				found[i], yes = true, true
+			}
+		}
+		return yes
+	}
+	for _, p := range have {
+		chosen(p)
+	}
+	if i := slices.Index(found, false); i >= 0 {
+		return nil, noSuchPort(c, have, which[i])
 	}
 	if live == nil {
 		c.Network.Ports = slices.DeleteFunc(slices.Clone(have), chosen)
@@ -198,6 +209,11 @@ func noSuchPort(c *container.Container, have []network.Port, w network.Port) err
 		host = netip.AddrPortFrom(w.HostIP, w.HostPort).String()
 	}
 	return fmt.Errorf("%w on %s", err, host)
+}
+
+// exposed is the container's side of a published port.
+func exposed(p network.Port) network.Expose {
+	return network.Expose{Protocol: p.Protocol, Port: p.ContainerPort}
 }
 
 // matches tells whether a published port is the one that is asked for.

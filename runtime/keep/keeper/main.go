@@ -6,13 +6,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -45,14 +43,10 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	time.AfterFunc(trimAfter, trim)
+	s := &self{k: k, state: state}
+	go s.stayIdle()
 	if err := p.Wait(); err != nil {
 		return err
 	}
-	now, ok := k.Suspend(false)
-	if !ok {
-		return errors.New("nothing to hand over")
-	}
-	now.Next, now.NextFile, now.Owner, now.Carry = state.Next, state.NextFile, state.Owner, state.Carry
-	return keep.Execute(now.NextFile, now.Next, now)
+	return s.handOver()
 }

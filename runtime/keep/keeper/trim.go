@@ -4,13 +4,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// trimAfter is how long the program has run when it gives back what only its start needed.
-const trimAfter = 500 * time.Millisecond
 
 // trim unmaps the pages of the program's own file, nearly all of which its start has touched (the kernel maps 16 around each that
 // is): 2.8 MiB. They are clean and stay in the page cache, so that those that are needed again, some 0.4 MiB, come back by minor
