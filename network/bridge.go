@@ -125,10 +125,12 @@ func (bridge) configure(c *rtnl.Conn, s Spec, l rtnl.Link) error {
 			return err
 		}
 	}
-	for _, n := range s.Subnets {
-		if err := c.AddAddr(l.Index, netip.PrefixFrom(n.Gateway, n.Prefix.Bits())); err != nil {
+	for _, p := range s.bridgeAddrs() {
+		if err := c.AddAddr(l.Index, p); err != nil {
 			return err
 		}
+	}
+	for _, n := range s.Subnets {
 		if s.Internal {
 			continue
 		}
@@ -137,6 +139,24 @@ func (bridge) configure(c *rtnl.Conn, s Spec, l rtnl.Link) error {
 		}
 	}
 	return nil
+}
+
+// bridgeAddrs returns the addresses of a network's bridge, with the lengths of their subnets: its gateways, but for those that are
+// somebody else, or nobody.
+func (s Spec) bridgeAddrs() (all []netip.Prefix) {
+	o, _ := s.options()
+	for _, n := range s.Subnets {
+		six := n.Prefix.Addr().Is6()
+		if six && !o.isolated6 || !six && !o.isolated4 && !o.inhibit4 {
+			all = append(all, netip.PrefixFrom(n.Gateway, n.Prefix.Bits()))
+		}
+	}
+	return all
+}
+
+// isGateway tells whether the bridge of a network has the address of a gateway.
+func (s Spec) isGateway(a netip.Addr) bool {
+	return slices.ContainsFunc(s.bridgeAddrs(), func(p netip.Prefix) bool { return p.Addr() == a })
 }
 
 // sysctls returns the settings that a bridge network needs: its bridge's own ones, and those of the host.
@@ -247,6 +267,9 @@ func (bridge) setUpPort(c *rtnl.Conn, s Spec, d device, e *Endpoint, mac net.Har
 // meetGateway tells an endpoint, in its namespace, the MAC of its gateways, so that no neighbour can pose as one.
 func (bridge) meetGateway(c *rtnl.Conn, a *attachment) error {
 	for _, gateway := range a.gatewayAddrs() {
+		if !a.network.isGateway(gateway) {
+			continue
+		}
 		if err := c.SetNeighbour(a.index, gateway, bridgeMAC(a.network)); err != nil {
 			return err
 		}

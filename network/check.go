@@ -144,8 +144,8 @@ func (s *survey) checkNetwork(c *rtnl.Conn, one Spec) error {
 	if err != nil {
 		return err
 	}
-	for _, sub := range one.Subnets {
-		if p := netip.PrefixFrom(sub.Gateway, sub.Prefix.Bits()); !slices.Contains(have, p) {
+	for _, p := range one.bridgeAddrs() {
+		if !slices.Contains(have, p) {
 			found(true, "bridge %s lacks the address %s", one.Bridge, p)
 		}
 	}

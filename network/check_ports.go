@@ -92,7 +92,7 @@ func (s *survey) checkInside(r *Record, e Endpoint, one Spec, found func(Endpoin
 		}
 		mac := bridgeMAC(one).String()
 		for _, gateway := range e.gatewayAddrs() {
-			if told[gateway] != mac {
+			if one.isGateway(gateway) && told[gateway] != mac {
 				found(e, true, "it lacks the neighbour entry of its gateway %s at %s on %s", gateway, mac, e.Interface)
 			}
 		}

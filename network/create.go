@@ -237,7 +237,9 @@ func (s Spec) rules() (firewall.Network, error) {
 	f := firewall.Network{Bridge: s.Bridge, Internal: s.Internal, NoICC: o.noICC, NoMasquerade: o.noMasquerade}
 	for _, sub := range s.Subnets {
 		f.Prefixes = append(f.Prefixes, sub.Prefix)
-		f.Gateways = append(f.Gateways, sub.Gateway)
+	}
+	for _, p := range s.bridgeAddrs() {
+		f.Gateways = append(f.Gateways, p.Addr())
 	}
 	return f, err
 }

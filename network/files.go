@@ -131,7 +131,9 @@ func (b *building) files() (resolvConf, hosts []byte, err error) {
 	}
 	for _, a := range elect(b.all) {
 		if a.network.Driver == "bridge" && !gateway.IsValid() {
-			gateway = a.network.Subnets[0].Gateway
+			if own := a.network.bridgeAddrs(); len(own) > 0 {
+				gateway = own[0].Addr()
+			}
 		}
 	}
 	extra, err := spec.extraHosts(gateway)
@@ -191,7 +193,7 @@ func (s SandboxSpec) extraHosts(gateway netip.Addr) ([]resolvconf.Host, error) {
 			a = gateway
 		}
 		if !a.IsValid() {
-			return nil, fmt.Errorf("%w: host %s: host-gateway needs a bridge network", ErrInvalid, h.Name)
+			return nil, fmt.Errorf("%w: host %s: host-gateway needs a bridge network with an address on the host", ErrInvalid, h.Name)
 		}
 		all = append(all, resolvconf.Host{Address: a, Names: []string{h.Name}})
 	}

@@ -18,6 +18,11 @@ const (
 	OptMasquerade  = "com.docker.network.bridge.enable_ip_masquerade"
 	OptHostBinding = "com.docker.network.bridge.host_binding_ipv4"
 	OptMTU         = "com.docker.network.driver.mtu"
+	OptInhibitIPv4 = "com.docker.network.bridge.inhibit_ipv4"      // the bridge has no IPv4 address: the gateway is somebody else
+	OptGateway4    = "com.docker.network.bridge.gateway_mode_ipv4" // nat (the default), isolated
+	OptGateway6    = "com.docker.network.bridge.gateway_mode_ipv6"
+	OptIPv4        = "com.docker.network.enable_ipv4" // as Spec.IPv4, which is what counts
+	OptIPv6        = "com.docker.network.enable_ipv6"
 	OptIfacePrefix = "com.docker.network.container_iface_prefix"
 	OptParent      = "parent"       // macvlan, ipvlan: the host's link, or eth0.20 for a VLAN of it
 	OptMacvlanMode = "macvlan_mode" // bridge (the default), private, vepa, passthru
@@ -30,6 +35,7 @@ const (
 // optionDrivers are the drivers that an option is for, where it is not for all.
 var optionDrivers = map[string][]string{
 	OptBridgeName: {"bridge"}, OptICC: {"bridge"}, OptMasquerade: {"bridge"}, OptHostBinding: {"bridge"},
+	OptInhibitIPv4: {"bridge"}, OptGateway4: {"bridge"}, OptGateway6: {"bridge"},
 	OptParent: {"macvlan", "ipvlan"}, OptMacvlanMode: {"macvlan"}, OptIPvlanMode: {"ipvlan"},
 }
 
@@ -42,6 +48,9 @@ type options struct {
 	noICC        bool
 	noMasquerade bool
 	hostBinding  netip.Addr
+	inhibit4     bool
+	isolated4    bool
+	isolated6    bool
 	mtu          int
 	ifacePrefix  string
 	parent       string
@@ -67,6 +76,14 @@ func (s Spec) options() (o options, err error) {
 			if o.hostBinding, err = netip.ParseAddr(value); err != nil || !o.hostBinding.Is4() {
 				err = errors.New("want an IPv4 address of this host")
 			}
+		case OptInhibitIPv4:
+			o.inhibit4, err = parseBool(value)
+		case OptGateway4:
+			o.isolated4, err = parseGatewayMode(value)
+		case OptGateway6:
+			o.isolated6, err = parseGatewayMode(value)
+		case OptIPv4, OptIPv6:
+			_, err = parseBool(value)
 		case OptMTU:
 			o.mtu, err = parseMTU(value)
 		case OptIfacePrefix:
@@ -99,13 +116,30 @@ func (s Spec) options() (o options, err error) {
 	return o, nil
 }
 
-// parseDisabled reads a boolean whose default is true.
-func parseDisabled(s string) (bool, error) {
+func parseBool(s string) (bool, error) {
 	b, err := strconv.ParseBool(s)
 	if err != nil {
 		err = errors.New("want true or false")
 	}
+	return b, err
+}
+
+// parseDisabled reads a boolean whose default is true.
+func parseDisabled(s string) (bool, error) {
+	b, err := parseBool(s)
 	return !b, err
+}
+
+// parseGatewayMode reads what a bridge is for its containers. Docker's other modes let outside reach their addresses, which nobody
+// does here.
+func parseGatewayMode(s string) (isolated bool, err error) {
+	switch s {
+	case "nat", "isolated":
+		return s == "isolated", nil
+	case "routed", "nat-unprotected":
+		return false, fmt.Errorf("%w: outside reaches containers by published ports only", ErrUnsupported)
+	}
+	return false, errors.New("want nat or isolated")
 }
 
 // parseServers reads the name servers of a network's containers.

@@ -57,6 +57,9 @@ func (s *Spec) checkOptions() error {
 			return fmt.Errorf("%w %s: it is for networks of the driver %s", ErrInvalid, key, strings.Join(of, " or "))
 		}
 	}
+	if (o.isolated4 || o.isolated6) && !s.Internal {
+		return fmt.Errorf("%w: the gateway mode isolated is for internal networks, with --internal", ErrInvalid)
+	}
 	if s.IPv6 && o.mtu != 0 && o.mtu < minMTU6 {
 		return fmt.Errorf("%w %s=%q: IPv6 needs %d at least", ErrInvalid, OptMTU, s.Options[OptMTU], minMTU6)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -73,9 +74,15 @@ func parseNetwork(c *cli.Context) (network.Spec, error) {
 		return s, err
 	}
 	s.Subnets, err = options.Subnets(c.StringSlice("subnet"), c.StringSlice("gateway"), c.StringSlice("ip-range"), c.StringSlice("aux-address"))
-	for _, sub := range s.Subnets {
-		if sub.Prefix.Addr().Is6() && !c.IsSet("ipv6") {
-			s.IPv6 = true // as Docker does for a subnet of the family
+	if !c.IsSet("ipv6") { // as Docker does for a subnet of the family
+		s.IPv6 = slices.ContainsFunc(s.Subnets, func(sub network.Subnet) bool { return sub.Prefix.Addr().Is6() })
+	}
+	for _, family := range []struct {
+		flag, option string
+		enabled      *bool
+	}{{"ipv4", network.OptIPv4, &s.IPv4}, {"ipv6", network.OptIPv6, &s.IPv6}} {
+		if b, malformed := strconv.ParseBool(s.Options[family.option]); malformed == nil && !c.IsSet(family.flag) {
+			*family.enabled = b
 		}
 	}
 	return s, err
