@@ -95,8 +95,8 @@ func serveUDP(u net.PacketConn, word string) {
 
 // cmdAsk asks a server from a namespace, and prints its answer. "! ask" wants no answer.
 func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 3 {
-		ts.Fatalf("usage: [!] ask host|NETNS tcp|udp|sctp ADDRESS:PORT")
+	if len(args) != 3 && (len(args) != 4 || args[1] != "udp") {
+		ts.Fatalf("usage: [!] ask host|NETNS tcp|udp|sctp ADDRESS:PORT, or udp ADDRESS:PORT FROM-PORT")
 	}
 	patience := answered
 	if neg {
@@ -104,7 +104,7 @@ func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var text []byte
 	err := inside(ts, args[0], func() (err error) {
-		text, err = ask(args[1], args[2], patience)
+		text, err = ask(args[1], args[2], patience, args[3:]...)
 		return err
 	})
 	fmt.Fprintf(ts.Stdout(), "%s", text)
@@ -116,11 +116,20 @@ func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func ask(network, address string, patience time.Duration) ([]byte, error) {
+// ask asks a server, with UDP from a port that may be given: whoever tracks connections takes all from there for one.
+func ask(network, address string, patience time.Duration, from ...string) ([]byte, error) {
 	if network == "sctp" {
 		return askSCTP(address, patience)
 	}
-	c, err := net.DialTimeout(network, address, patience)
+	dialer := net.Dialer{Timeout: patience}
+	if len(from) > 0 {
+		port, err := strconv.Atoi(from[0])
+		if err != nil {
+			return nil, err
+		}
+		dialer.LocalAddr = &net.UDPAddr{Port: port}
+	}
+	c, err := dialer.Dial(network, address)
 	if err != nil {
 		return nil, err
 	}
