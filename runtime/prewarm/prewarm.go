@@ -27,21 +27,21 @@ func Start(limit time.Duration, first func()) (stop func()) {
 		if first != nil {
 			first()
 		}
-		for end := time.Now().Add(limit); !done.Load() && moveNowhere() == nil && time.Now().Before(end); {
+		own, err := os.OpenFile(ownCgroup(), os.O_WRONLY, 0)
+		if err != nil {
+			return
+		}
+		defer own.Close()
+		for end := time.Now().Add(limit); !done.Load() && moveTo(own) == nil && time.Now().Before(end); {
 			<-time.After(warm)
 		}
 	}()
 	return func() { done.Store(true) }
 }
 
-// moveNowhere moves this process into its own cgroup.
-func moveNowhere() error {
-	f, err := os.OpenFile(ownCgroup(), os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = f.WriteString(strconv.Itoa(os.Getpid()))
+// moveTo moves this process into the cgroup of an open cgroup.procs.
+func moveTo(procs *os.File) error {
+	_, err := procs.WriteString(strconv.Itoa(os.Getpid()))
 	return err
 }
 
