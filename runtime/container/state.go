@@ -40,7 +40,6 @@ type State struct {
 	OOMKilled  bool
 	Restarts   int
 	Health     *Health // nil: nobody checks
-	Orphaned   bool    // it runs, but its monitor was killed
 }
 
 // Running tells whether the container has a process, paused or not. One whose process has ended, while its monitor has yet to
@@ -155,7 +154,7 @@ func (c *Container) runningState(m Monitor) State {
 	}
 	s := State{
 		Status: Running, PID: m.Init.PID, StartedAt: m.StartedAt, Restarts: m.Restarts,
-		Orphaned: !m.Monitor.Alive(), Health: c.Health(m.StartedAt),
+		Health: c.Health(m.StartedAt),
 	}
 	if frozen(m.Freezer) {
 		s.Status = Paused

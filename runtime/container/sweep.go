@@ -6,8 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
+	"ctr/internal/parallel"
 	"ctr/rootfs"
 )
 
@@ -20,20 +22,27 @@ func (s *Store) Sweep() error {
 	if err != nil {
 		return fmt.Errorf("sweep containers: %w", err)
 	}
-	var errs []error
 	present := make(map[string]bool, len(entries))
 	for _, e := range entries {
-		name := e.Name()
-		present[name] = true
-		if strings.HasPrefix(name, removedPrefix) {
-			errs = append(errs, rootfs.RemoveAll(filepath.Join(s.data, name)))
-			continue
-		}
-		if _, err := os.Lstat(filepath.Join(s.data, name, specFile)); isFullID(name) && errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, s.sweepUnfinished(s.open(name)))
-		}
+		present[e.Name()] = true
 	}
+	errs := make([]error, len(entries))
+	parallel.For(len(entries), func(i int) { errs[i] = s.sweepFolder(entries[i].Name()) })
 	return errors.Join(append(errs, s.sweepNames(present))...)
+}
+
+// sweepFolder deletes a container that was half made or half removed.
+func (s *Store) sweepFolder(name string) error {
+	if strings.HasPrefix(name, removedPrefix) {
+		return rootfs.RemoveAll(filepath.Join(s.data, name))
+	}
+	if !isFullID(name) {
+		return nil
+	}
+	if _, err := os.Lstat(filepath.Join(s.data, name, specFile)); !errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return s.sweepUnfinished(s.open(name))
 }
 
 // sweepNames drops the names that lead to no folder. Those that present holds were there a moment ago.
@@ -65,38 +74,51 @@ func (s *Store) sweepUnfinished(c *Container) error {
 // Abandoned is a run folder that nobody keeps.
 type Abandoned struct {
 	*Container       // with nothing but its ID and folders if Err is not nil
-	Lock       *Lock // nil if there is no container to the run folder; the caller closes it
+	Lock       *Lock // nil if there is no container to the run folder; it is closed after the call
 	Err        error // why its record could not be read; ErrNotFound if there is no container
 }
 
-// Abandoned calls f for each run folder that nobody keeps: that of a container whose monitor was killed, and that of a
-// container which has gone. A folder that somebody keeps costs two system calls.
+// Abandoned calls f, once at a time, for each run folder that nobody keeps: that of a container whose monitor was killed, and that
+// of a container which has gone. A folder that somebody keeps costs two system calls.
 func (s *Store) Abandoned(f func(Abandoned) error) error {
 	entries, err := os.ReadDir(s.run)
 	if err != nil {
 		return fmt.Errorf("sweep run folders: %w", err)
 	}
-	var errs []error
-	for _, e := range entries {
-		if !isFullID(e.Name()) {
-			continue
-		}
-		c := s.open(e.Name())
-		c.ID = e.Name()
-		lock, err := c.TryLock()
-		switch {
-		case err == nil:
-			found, loadErr := s.Load(c.ID)
-			if loadErr == nil {
-				c = found
+	errs := make([]error, len(entries))
+	var one sync.Mutex
+	parallel.For(len(entries), func(i int) {
+		if a, ok := s.abandoned(entries[i].Name()); ok {
+			one.Lock()
+			defer one.Unlock()
+			errs[i] = f(a)
+			if a.Lock != nil {
+				a.Lock.Close()
 			}
-			errs = append(errs, f(Abandoned{Container: c, Lock: lock, Err: loadErr}))
-			lock.Close()
-		case errors.Is(err, ErrNotFound):
-			errs = append(errs, f(Abandoned{Container: c, Err: err}))
 		}
-	}
+	})
 	return errors.Join(errs...)
+}
+
+// abandoned looks whether somebody keeps a run folder.
+func (s *Store) abandoned(name string) (a Abandoned, ok bool) {
+	if !isFullID(name) {
+		return a, false
+	}
+	c := s.open(name)
+	c.ID = name
+	lock, err := c.TryLock()
+	switch {
+	case err == nil:
+		found, loadErr := s.Load(c.ID)
+		if loadErr == nil {
+			c = found
+		}
+		return Abandoned{Container: c, Lock: lock, Err: loadErr}, true
+	case errors.Is(err, ErrNotFound):
+		return Abandoned{Container: c, Err: err}, true
+	}
+	return a, false
 }
 
 // Salvage returns the container that is meant by its name, its ID or a prefix of that, with nothing but its ID and folders, if

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"text/template"
+
+	"ctr/internal/parallel"
 )
 
 // Options are what all listings take.
@@ -55,10 +57,13 @@ func Write[R any](w io.Writer, l Listing, o Options, rows []R) error {
 			return err
 		}
 	}
-	for _, row := range rows {
-		if err := t.Execute(&b, row); err != nil {
-			return fmt.Errorf("template parsing error: %w", err)
+	texts, errs := make([]bytes.Buffer, len(rows)), make([]error, len(rows))
+	parallel.For(len(rows), func(i int) { errs[i] = t.Execute(&texts[i], rows[i]) })
+	for i, text := range texts {
+		if errs[i] != nil {
+			return fmt.Errorf("template parsing error: %w", errs[i])
 		}
+		b.Write(text.Bytes())
 		b.WriteByte('\n')
 	}
 	if !isTable {
