@@ -3,7 +3,9 @@ package network
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
+	"ctr/network/firewall"
 	"ctr/network/rtnl"
 )
 
@@ -28,7 +30,35 @@ func (n *Networks) Reach(r *Record) (from []string, notes []string, err error) {
 		notes = append(notes, fmt.Sprintf("%s lets nothing in by default, but does not see published ports, which are forwarded: "+
 			"publish on 127.0.0.1, or drop in a forward chain of your own (docs/firewall.md)", chain))
 	}
+	if err != nil {
+		return from, notes, err
+	}
+	barriers, err := n.firewall.Barriers(n.leadingTo(r))
+	for _, b := range barriers {
+		if b.Cure {
+			b.Text += ": 'ctr network repair' lets it pass"
+		}
+		notes = append(notes, b.Text)
+	}
 	return from, notes, err
+}
+
+// leadingTo returns the networks that the published ports of a sandbox lead to.
+func (n *Networks) leadingTo(r *Record) (all []firewall.Network) {
+	ports := r.rules()
+	for _, e := range r.Endpoints {
+		if !slices.ContainsFunc(ports, func(p firewall.Port) bool {
+			return p.ContainerIP == e.IPv4.Addr() || p.ContainerIP == e.IPv6.Addr()
+		}) {
+			continue
+		}
+		if s, err := n.read(e.Network); err == nil {
+			if f, err := s.rules(); err == nil && f.Bridge != "" {
+				all = append(all, f)
+			}
+		}
+	}
+	return all
 }
 
 // reach says who reaches one port.

@@ -130,13 +130,21 @@ func cured(format string, args ...any) []Finding {
 	return []Finding{{Text: fmt.Sprintf(format, args...), Cure: true}}
 }
 
+// Barriers returns the rules of others that keep packets of networks out.
+func (f *Firewall) Barriers(networks []Network) ([]Finding, error) {
+	s, err := dial(f.ns, nftables.TableFamilyINet, f.table)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	return f.checkOthers(s, networks)
+}
+
 // checkOthers looks for rules of others that keep our packets out.
 func (f *Firewall) checkOthers(s *session, networks []Network) ([]Finding, error) {
 	var findings []Finding
-	for _, table := range f.legacyTables() {
-		findings = append(findings, Finding{Text: fmt.Sprintf(
-			"%s of iptables-legacy is in use: if its FORWARD chain drops, containers do not reach the outside; "+
-				"allow it there (iptables-legacy -I FORWARD -i BRIDGE -j ACCEPT, and the same with -o), or move to iptables-nft", table)})
+	for _, t := range f.legacyFilters() {
+		findings = append(findings, t.check(networks)...)
 	}
 	gates, err := s.gates()
 	if err != nil {

@@ -138,21 +138,6 @@ func TestTwoInstallations(t *testing.T) {
 	})
 }
 
-// iptables-legacy cannot be seen from nftables, and is said.
-func TestLegacyTablesAreFound(t *testing.T) {
-	t.Parallel()
-	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
-		f := firewall.Open(nil, "")
-		addNetwork(t, f, bridge4)
-		run(t, "iptables-legacy", "-P", "FORWARD", "DROP")
-		findings, err := f.Check([]firewall.Network{bridge4}, nil)
-		must(t, err)
-		if len(findings) != 1 || findings[0].Cure || !strings.HasPrefix(findings[0].Text, "iptables filter of iptables-legacy is in use") {
-			t.Errorf("findings: %v", findings)
-		}
-	})
-}
-
 // A network of another namespace than the process's.
 func TestOtherNamespace(t *testing.T) {
 	t.Parallel()

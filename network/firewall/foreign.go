@@ -119,6 +119,11 @@ func (f *Firewall) Inputs() ([]string, error) {
 			found = append(found, gate{base: c}.String())
 		}
 	}
+	for _, t := range f.legacyFilters() {
+		if drops, err := t.drops(legacyInput, passage{}); err == nil && drops {
+			found = append(found, fmt.Sprintf("chain \"INPUT\" of %s", t.tool))
+		}
+	}
 	return found, nil
 }
 
@@ -271,24 +276,4 @@ func (f *Firewall) removeMarks(chosen func(bridge string) bool) error {
 		}
 		return found, nil
 	})
-}
-
-// legacyTables returns the tables of iptables-legacy that are in use: their rules cannot be seen from nftables.
-func (f *Firewall) legacyTables() []string {
-	var found []string
-	_ = f.inside(func() error {
-		for _, file := range []string{"ip_tables_names", "ip6_tables_names"} {
-			text, err := os.ReadFile("/proc/thread-self/net/" + file)
-			if err != nil {
-				continue // no module, no rules
-			}
-			for table := range strings.FieldsSeq(string(text)) {
-				if table == "filter" {
-					found = append(found, strings.TrimSuffix(file, "_tables_names")+"tables "+table)
-				}
-			}
-		}
-		return nil
-	})
-	return found
 }
