@@ -1,159 +1,52 @@
 package firewall_test
 
 import (
-	"fmt"
-	"maps"
-	"net/netip"
-	"slices"
-	"sync"
+	"os"
 	"testing"
-	"time"
 
-	"ctr/internal/testhost"
 	"ctr/network/firewall"
 	"ctr/network/netns"
 )
 
-// median runs f some times and returns the median duration.
-func median(t *testing.T, f func(i int)) time.Duration {
-	t.Helper()
-	var took [101]time.Duration
-	for i := range took {
-		start := time.Now()
-		f(i)
-		took[i] = time.Since(start)
+// BenchmarkRuleset is what a container's start and end pay the firewall, beside the ports of others.
+func BenchmarkRuleset(b *testing.B) {
+	if os.Geteuid() != 0 {
+		b.Skip("needs root")
 	}
-	for i := range took { // insertion sort
-		for j := i; j > 0 && took[j] < took[j-1]; j-- {
-			took[j], took[j-1] = took[j-1], took[j]
-		}
-	}
-	return took[len(took)/2]
-}
-
-// What a container's start and end pay. The limits are far above what is measured: they find a wait for an RCU grace
-// period or a list of everything, not a busy machine.
-func TestCosts(t *testing.T) {
-	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
-		f := firewall.Open(nil, "")
-		addNetwork(t, f, bridge4)
-		port := func(i int) []firewall.Port {
-			return []firewall.Port{port("tcp", "", uint16(10000+i), web4, 80)}
-		}
-		ns, err := netns.New()
-		must(t, err)
-		defer ns.Close()
-		costs := []struct {
-			what  string
-			limit time.Duration
-			do    func(i int)
-		}{
-			{"AddNetwork, all there", 5 * time.Millisecond, func(int) { addNetwork(t, f, bridge4) }},
-			{"AddPorts, one", 10 * time.Millisecond, func(i int) { must(t, f.AddPorts(port(i))) }},
-			{"RemovePorts, one", 100 * time.Millisecond, func(i int) { must(t, f.RemovePorts(port(i))) }},
-			{"RedirectDNS", 10 * time.Millisecond, func(int) {
-				ns, err := netns.New()
-				must(t, err)
-				must(t, firewall.RedirectDNS(ns, 40001, 40002))
-				must(t, ns.Close())
-			}},
-		}
-		for _, c := range costs {
-			took := median(t, c.do)
-			t.Logf("%-25s %v", c.what, took)
-			if took > c.limit {
-				t.Errorf("%s takes %v", c.what, took)
-			}
+	host, err := netns.New()
+	must(b, err)
+	defer host.Close()
+	f := firewall.Open(host, "")
+	addNetwork(b, f, bridge4)
+	b.Run("network", func(b *testing.B) { // that is there already
+		for b.Loop() {
+			addNetwork(b, f, bridge4)
 		}
 	})
-}
-
-// A range of a thousand ports, and more than a message or the default socket buffer holds.
-func TestManyPorts(t *testing.T) {
-	t.Parallel()
-	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
-		f := firewall.Open(nil, "")
-		addNetwork(t, f, bridge4)
-		var list []firewall.Port
-		for i := range 5000 {
-			list = append(list, port("tcp", "", uint16(10000+i), web4, uint16(10000+i)))
+	one := []firewall.Port{port("tcp", "", 9999, web4, 80)}
+	publish := func(b *testing.B) {
+		for b.Loop() {
+			must(b, f.AddPorts(one))
+			must(b, f.RemovePorts(one))
 		}
-		start := time.Now()
-		must(t, f.AddPorts(list[:1000]))
-		t.Logf("1000 ports added in %v", time.Since(start))
-		must(t, f.AddPorts(list))
-		if findings, err := f.Check([]firewall.Network{bridge4}, list); err != nil || len(findings) > 0 {
-			t.Errorf("check: %v, %v", findings, err)
-		}
-		start = time.Now()
-		must(t, f.RemovePorts(list))
-		t.Logf("5000 ports removed in %v", time.Since(start))
-		if findings, err := f.Check([]firewall.Network{bridge4}, nil); err != nil || len(findings) > 0 {
-			t.Errorf("check: %v, %v", findings, err)
-		}
-	})
-}
-
-// Many processes at once, some of which repair: nobody undoes what another does. As in life, what is to be is written down before
-// it is done, and forgotten after it was undone.
-func TestManyAtOnce(t *testing.T) {
-	t.Parallel()
-	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
-		const workers, networks = 16, 4
-		var all []firewall.Network
-		for i := range networks {
-			all = append(all, firewall.Network{
-				Bridge: fmt.Sprint("br", i), Prefixes: prefixes(fmt.Sprintf("172.%d.0.0/16", 18+i)), Gateways: addrs(fmt.Sprintf("172.%d.0.1", 18+i)),
-			})
-		}
-		var mu sync.Mutex
-		written := map[int]firewall.Port{}
-		write := func(i int, p *firewall.Port) {
-			mu.Lock()
-			defer mu.Unlock()
-			if delete(written, i); p != nil {
-				written[i] = *p
-			}
-		}
-		read := func() ([]firewall.Network, []firewall.Port, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			return all, slices.Collect(maps.Values(written)), nil
-		}
-		var wg sync.WaitGroup
-		for i := range workers {
-			wg.Go(func() {
-				f := firewall.Open(nil, "")
-				ip := netip.AddrFrom4([4]byte{172, byte(18 + i%networks), 0, byte(2 + i)})
-				for round := range 10 {
-					if i < 2 {
-						if err := f.Repair(read); err != nil {
-							t.Error(err)
-						}
-						continue
-					}
-					if _, err := f.AddNetwork(all[i%networks]); err != nil {
-						t.Error(err)
-					}
-					p := port("tcp", "", uint16(20000+i), ip, 80)
-					p.Owner = fmt.Sprint(i, round)
-					write(i, &p)
-					if err := f.AddPorts([]firewall.Port{p}); err != nil {
-						t.Error(err)
-					}
-					if round%2 == 0 {
-						if err := f.RemovePorts([]firewall.Port{p}); err != nil {
-							t.Error(err)
-						}
-						write(i, nil)
-					}
-				}
-			})
-		}
-		wg.Wait()
-		networksNow, ports, _ := read()
-		if findings, err := firewall.Open(nil, "").Check(networksNow, ports); err != nil || len(findings) > 0 {
-			t.Errorf("check: %v, %v", findings, err)
+	}
+	b.Run("port", publish)
+	var others []firewall.Port
+	for i := range 1000 {
+		others = append(others, port("tcp", "", uint16(10000+i), web4, uint16(10000+i)))
+	}
+	must(b, f.AddPorts(others))
+	b.Run("port-of-1000", publish)
+	b.Run("dns", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			ns, err := netns.New()
+			must(b, err)
+			b.StartTimer()
+			must(b, firewall.RedirectDNS(ns, 40001, 40002))
+			b.StopTimer()
+			must(b, ns.Close())
+			b.StartTimer()
 		}
 	})
 }

@@ -11,6 +11,17 @@ import (
 	"ctr/internal/testhost"
 )
 
+// BenchmarkConfig is what libcontainer is to do, from what the container is to be.
+func BenchmarkConfig(b *testing.B) {
+	c, h := plainConfig(), plainHost()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := c.libcontainer(h); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkTrue is a whole container: create, release, wait, destroy.
 func BenchmarkTrue(b *testing.B) {
 	if os.Geteuid() != 0 {
