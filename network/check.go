@@ -230,7 +230,9 @@ func (s *survey) checkContainer(c *rtnl.Conn, r *Record) error {
 // wanted returns what the firewall should have.
 func (s *survey) wanted() (networks []firewall.Network, ports []firewall.Port) {
 	for _, one := range s.specs {
-		if f, err := one.rules(); err == nil && f.Bridge != "" {
+		if f, err := s.rulesOf(one); err == nil && f.Bridge != "" {
+			used, err := s.inUse(one.ID)
+			f.Idle = err == nil && !used
 			networks = append(networks, f)
 		}
 	}

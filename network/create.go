@@ -151,7 +151,7 @@ func (n *Networks) Ensure(s Spec) error {
 	if err != nil {
 		return err
 	}
-	return n.ensureRules(s)
+	return n.ensureRules(s, false)
 }
 
 // ensure makes the device of a network if it is missing. It returns the network as it is now: only the default bridge may have
@@ -218,12 +218,13 @@ func (n *Networks) reattach(c *rtnl.Conn, s Spec, d device) error {
 }
 
 // ensureRules makes the firewall's rules of a network if they are missing, and those of everybody else if somebody has removed
-// them all.
-func (n *Networks) ensureRules(s Spec) error {
-	f, err := s.rules()
+// them all. Nobody is on the network unless used is true.
+func (n *Networks) ensureRules(s Spec, used bool) error {
+	f, err := n.rulesOf(s)
 	if err != nil || f.Bridge == "" {
 		return err
 	}
+	f.Idle = !used
 	fresh, err := n.firewall.AddNetwork(f)
 	if err != nil || !fresh {
 		return err

@@ -14,6 +14,7 @@
 //	<data>/names/networks/<name> -> <id>           who has a name; symlink(2) is the transaction
 //	<run>/networks/<id>/leases/<address> -> ...    package ipam
 //	<run>/networks/<id>/names/<name>/<address>     package names
+//	<run>/networks/<id>/opened                     rules of others have been opened for its bridge
 //	<run>/networks/<id>/macs/<address> -> <MAC>    what neighbours may know an address by
 //	/run/netns/<container> -> /proc/<pid>/fd/<n>   what ip-netns(8) shows
 //

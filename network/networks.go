@@ -39,6 +39,7 @@ const (
 	leasesDir  = "leases"
 	namesDir   = "names"
 	macsDir    = "macs"
+	openedFile = "opened"
 )
 
 // Networks are the networks of one installation. Its methods may be called from many goroutines and processes at once.

@@ -257,7 +257,7 @@ func (b *building) ready(c *rtnl.Conn, a *attachment) (err error) {
 		return err
 	}
 	s := a.network
-	b.later = append(b.later, func() error { return b.ensureRules(s) })
+	b.later = append(b.later, func() error { return b.ensureRules(s, true) })
 	return nil
 }
 

@@ -212,6 +212,9 @@ func (n *Networks) release(r *Record, e Endpoint) error {
 	for _, p := range e.prefixes() {
 		errs = append(errs, leases.Release(p.Addr(), r.Spec.ID, r.leaser()))
 	}
+	if e.Bridge != "" {
+		errs = append(errs, n.closeGates(e.Network, e.Bridge))
+	}
 	return errors.Join(errs...)
 }
 

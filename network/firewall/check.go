@@ -143,6 +143,7 @@ func (f *Firewall) Barriers(networks []Network) ([]Finding, error) {
 // checkOthers looks for rules of others that keep our packets out.
 func (f *Firewall) checkOthers(s *session, networks []Network) ([]Finding, error) {
 	var findings []Finding
+	networks = slices.DeleteFunc(slices.Clone(networks), func(n Network) bool { return n.Idle })
 	for _, t := range f.legacyFilters() {
 		findings = append(findings, t.check(networks)...)
 	}

@@ -42,6 +42,9 @@ type Network struct {
 	// only where br_netfilter makes them (net.bridge.bridge-nf-call-iptables): to keep its ports apart is the caller's part.
 	NoICC        bool
 	NoMasquerade bool // source addresses are kept on the way out; whoever answers needs a route
+
+	Idle    bool         // nobody is on it: rules of others are left as they are
+	Opening func() error // if not nil, called before a rule of others is opened for it
 }
 
 // Protocol is a transport protocol by its name: tcp, udp or sctp.
@@ -77,6 +80,9 @@ func (f *Firewall) addNetwork(n Network) (fresh bool, err error) {
 		have, err := s.elements(setNetworks)
 		if err == nil && slices.ContainsFunc(have, func(e element) bool { return e.id() == want[0].id() && same(e, want[0]) }) {
 			present = true
+			if n.Idle {
+				return false, nil
+			}
 			missed, err := f.mark(s, n)
 			fresh = fresh || missed
 			return false, err
@@ -100,8 +106,11 @@ func (f *Firewall) addNetwork(n Network) (fresh bool, err error) {
 	return fresh, f.open(n)
 }
 
-// open lets a network's packets pass the gates of others.
+// open lets a network's packets pass the gates of others, while anybody sends any.
 func (f *Firewall) open(n Network) error {
+	if n.Idle {
+		return nil
+	}
 	return f.update(func(s *session) (bool, error) {
 		_, err := f.mark(s, n)
 		return false, err

@@ -226,6 +226,11 @@ func (f *Firewall) mark(s *session, n Network) (missed bool, err error) {
 		if len(missing) == 0 {
 			continue
 		}
+		if n.Opening != nil {
+			if err := n.Opening(); err != nil {
+				return missed, err
+			}
+		}
 		for _, m := range missing {
 			s.gathered.InsertRule(&nftables.Rule{Table: g.at.Table, Chain: g.at, Exprs: m, UserData: commentData(f.table)})
 		}
@@ -238,6 +243,14 @@ func (f *Firewall) mark(s *session, n Network) (missed bool, err error) {
 		missed = missed || !refused
 	}
 	return missed, nil
+}
+
+// Close takes back what AddNetwork did to rules of others for a network, when nobody is on it any more.
+func (f *Firewall) Close(bridge string) error {
+	if err := f.unmark(bridge); err != nil {
+		return fmt.Errorf("close rules of others for %q: %w", bridge, err)
+	}
+	return nil
 }
 
 // unmark takes back what mark did for a bridge; unmarkAll for all bridges.

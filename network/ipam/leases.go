@@ -257,6 +257,12 @@ func (l Leases) List() ([]Lease, error) {
 	return leases, nil
 }
 
+// Empty tells whether no address has a lease, of whoever is alive or dead.
+func (l Leases) Empty() (bool, error) {
+	all, err := l.names()
+	return len(all) == 0, err
+}
+
 // names returns the addresses that have a lease.
 func (l Leases) names() ([]netip.Addr, error) {
 	d, err := os.Open(l.Dir)
