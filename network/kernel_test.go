@@ -397,10 +397,10 @@ func TestRequestedAddresses(t *testing.T) {
 			is          error
 			text        string
 		}{
-			"taken":          {"mynet", "10.9.5.1", ipam.ErrInUse, "Address already in use"},
-			"gateway":        {"mynet", "10.9.0.1", ipam.ErrInUse, "Address already in use"},
-			"auxiliary":      {"mynet", "10.9.5.0", ipam.ErrInUse, "Address already in use"},
-			"broadcast":      {"mynet", "10.9.255.255", ipam.ErrInUse, "Address already in use"},
+			"taken":          {"mynet", "10.9.5.1", ipam.ErrInUse, "Address already in use: it is that of container "},
+			"gateway":        {"mynet", "10.9.0.1", ipam.ErrInUse, "Address already in use: it is the gateway"},
+			"auxiliary":      {"mynet", "10.9.5.0", ipam.ErrInUse, "Address already in use: it is the auxiliary address "},
+			"broadcast":      {"mynet", "10.9.255.255", ipam.ErrInUse, "Address already in use: it is the address of subnet 10.9.0.0/16 itself, or its broadcast"},
 			"outside":        {"mynet", "10.8.0.1", network.ErrInvalid, "no configured subnet contains IP address 10.8.0.1"},
 			"default bridge": {"bridge", "172.17.0.9", network.ErrInvalid, "user-specified IP address is supported on user-defined networks only"},
 			"no network":     {"nonet", "10.9.0.9", network.ErrNotFound, "network nonet not found"},

@@ -284,11 +284,8 @@ func (b *building) take(s Spec, ipv6 bool, want netip.Addr) (netip.Prefix, netip
 		var a netip.Addr
 		var dead []ipam.Lease
 		if want.IsValid() {
-			a, err = want, fmt.Errorf("address %s: %w", want, ipam.ErrInUse)
-			if sub.addresses().Usable(want) {
-				lease.Address = want
-				dead, err = b.leases(s.ID).Take(lease)
-			}
+			a, lease.Address = want, want
+			dead, err = b.takeWanted(s, sub, lease)
 		} else {
 			a, dead, err = b.leases(s.ID).TakeLowest(sub.addresses(), lease)
 		}
@@ -303,6 +300,22 @@ func (b *building) take(s Spec, ipv6 bool, want netip.Addr) (netip.Prefix, netip
 		}
 	}
 	return netip.Prefix{}, netip.Addr{}, err
+}
+
+// takeWanted takes the address that the lease names, or says whose it is.
+func (b *building) takeWanted(s Spec, sub Subnet, lease ipam.Lease) (dead []ipam.Lease, err error) {
+	if owner := sub.reservedFor(lease.Address); owner != "" {
+		return nil, fmt.Errorf("address %s: %w: it is %s", lease.Address, ipam.ErrInUse, owner)
+	}
+	dead, err = b.leases(s.ID).Take(lease)
+	if !errors.Is(err, ipam.ErrInUse) {
+		return dead, err
+	}
+	err = fmt.Errorf("address %s: %w", lease.Address, ipam.ErrInUse)
+	if l, getErr := b.leases(s.ID).Get(lease.Address); getErr == nil {
+		err = fmt.Errorf("%w: it is that of container %s", err, l.Name)
+	}
+	return dead, err
 }
 
 // attach makes the endpoints' interfaces.

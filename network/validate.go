@@ -126,7 +126,28 @@ func (n *Subnet) checkAuxiliary() error {
 
 // unusable says why nobody can have an address of the subnet.
 func (n *Subnet) unusable() string {
-	return fmt.Sprintf("it is the address of subnet %s itself, or its broadcast address", n.Prefix)
+	return "it is " + n.bounds()
+}
+
+// bounds names the two addresses of a subnet that are nobody's.
+func (n Subnet) bounds() string {
+	return fmt.Sprintf("the address of subnet %s itself, or its broadcast address", n.Prefix)
+}
+
+// reservedFor says what an address of the subnet is that no container can have, if it is such a one.
+func (n Subnet) reservedFor(a netip.Addr) string {
+	for name, other := range n.Auxiliary {
+		if a == other {
+			return "the auxiliary address " + name
+		}
+	}
+	switch {
+	case a == n.Gateway:
+		return "the gateway"
+	case !n.addresses().Usable(a):
+		return n.bounds()
+	}
+	return ""
 }
 
 // addresses returns what containers may get of the subnet.
