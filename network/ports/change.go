@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// errEnded is returned by Server.Set when nothing is served any more.
-var errEnded = errors.New("published ports are not served any more")
+// ErrEnded is returned by Server.Set when nothing is served any more.
+var ErrEnded = errors.New("published ports are not served any more")
 
 // Server is a Serve whose ports may change while it runs.
 type Server struct {
@@ -50,7 +50,7 @@ func (s *Server) Set(forwards []Forward) error {
 	case p = <-s.proxy:
 		s.proxy <- p
 	case <-s.ended:
-		return errEnded
+		return ErrEnded
 	}
 	c := change{forwards, make(chan error, 1)}
 	p.changes <- c
@@ -59,7 +59,7 @@ func (s *Server) Set(forwards []Forward) error {
 	case err := <-c.done:
 		return err
 	case <-s.ended:
-		return errEnded
+		return ErrEnded
 	}
 }
 

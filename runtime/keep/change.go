@@ -151,12 +151,11 @@ func (k *Keeper) serveChanges(c *client) {
 	for {
 		kind, payload, files, err := c.conn.ReceiveFiles()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
+			now.drop()
 			return
 		}
 		if err != nil {
-			now.drop()
-			k.hub.remove(c)
-			c.conn.Close()
+			k.hangUp(c, &now)
 			return
 		}
 		if kind != attach.Change {
@@ -167,6 +166,10 @@ func (k *Keeper) serveChanges(c *client) {
 			now.held = k.Services().byPort()
 		}
 		last, err := now.take(payload, files)
+		if errors.Is(err, errPartMissing) {
+			k.hangUp(c, &now)
+			return
+		}
 		if err != nil {
 			now.err = errors.Join(now.err, err)
 		}
@@ -176,6 +179,10 @@ func (k *Keeper) serveChanges(c *client) {
 		if now.err == nil {
 			now.err = k.change(now.next)
 		}
+		if errors.Is(now.err, ports.ErrEnded) {
+			k.hangUp(c, &now)
+			return
+		}
 		if now.err != nil {
 			now.drop()
 			c.send(attach.Failed, []byte(now.err.Error()))
@@ -184,6 +191,16 @@ func (k *Keeper) serveChanges(c *client) {
 		}
 		now = changing{}
 	}
+}
+
+// errPartMissing is why a change cannot be made of which the keeper that was here before has heard the beginning.
+var errPartMissing = errors.New("a part of a change is missing")
+
+// hangUp lets a client go whose change has not been made. It tries again (Change), and finds the keeper that comes next.
+func (k *Keeper) hangUp(c *client, unfinished *changing) {
+	unfinished.drop()
+	k.hub.remove(c)
+	c.conn.Close()
 }
 
 // change changes what is served.
@@ -218,7 +235,7 @@ func (c *changing) take(payload []byte, files []*os.File) (last bool, err error)
 		return true, fmt.Errorf("malformed change: %w", err)
 	}
 	if p.Part != c.parts {
-		return p.Last, fmt.Errorf("part %d of a change is missing", c.parts) // the keeper became another program in between
+		return p.Last, errPartMissing
 	}
 	c.parts++
 	if p.DNS != nil {

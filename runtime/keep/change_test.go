@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ctr/network/dns"
 	"ctr/network/netns"
 	"ctr/network/ports"
@@ -118,5 +120,75 @@ func TestChange(t *testing.T) {
 	}
 	if got, err := ask(t, held[0].Port.HostPort); err != nil || got != two.String() {
 		t.Errorf("after a change that was refused: %q, %v", got, err)
+	}
+}
+
+// TestChangeMeetsSuspension changes what is served while the keeper is about to become another program: whoever comes at that
+// moment is served by that one.
+func TestChangeMeetsSuspension(t *testing.T) {
+	t.Parallel()
+	k, path := testKeeper(t)
+	p := run(t, k, "exec sleep 1000")
+	ns, err := netns.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	k.Serve(Services{NetNS: ns})
+	targets := []netip.AddrPort{echo(t), echo(t)}
+	wanted := make([]ports.Port, 2*partForwards)
+	for i := range wanted {
+		wanted[i] = ports.Port{Protocol: ports.TCP, HostIP: netip.MustParseAddr("127.0.0.1")}
+	}
+	held, err := ports.Hold(nil, wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first Services
+	for _, h := range held {
+		first.Forwards = append(first.Forwards, ports.Forward{Held: h, Targets: targets[:1]})
+	}
+	if err := Change(path, first); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range held {
+		h.Close()
+	}
+	changed := make(chan error)
+	go func() {
+		defer close(changed)
+		for i := range 100 {
+			var next Services
+			for _, h := range held {
+				next.Forwards = append(next.Forwards, ports.Forward{Held: &ports.Held{Port: h.Port}, Targets: targets[i%2 : i%2+1]})
+			}
+			if err := Change(path, next); err != nil {
+				changed <- err
+			}
+		}
+	}()
+	for suspended := 0; ; {
+		select {
+		case err, more := <-changed:
+			if err != nil {
+				t.Errorf("after %d suspensions: %v", suspended, err)
+			}
+			if more {
+				continue
+			}
+			if got, err := ask(t, held[0].Port.HostPort); err != nil || got != targets[1].String() {
+				t.Errorf("port leads to %q, %v; want %s", got, err, targets[1])
+			}
+			_ = unix.Kill(p.Init.PID, unix.SIGKILL)
+			finish(t, k, p)
+			return
+		default:
+		}
+		if _, ok := k.Suspend(true); ok {
+			suspended++
+			if err := k.Continue(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

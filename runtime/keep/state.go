@@ -84,18 +84,16 @@ func (k *Keeper) Suspend(idle bool) (State, bool) {
 	if p == nil || idle && k.hub.attached() > 0 || !p.prober.stop(!idle) {
 		return State{}, false
 	}
+	// Clients first: whoever asks for a change from now on is heard by the keeper that is taken up again.
+	k.suspendClients()
 	k.mu.Lock()
 	services := k.services
 	k.mu.Unlock()
 	if idle && services != nil && !services.suspend() {
+		k.resumeClients()
 		p.prober.start()
 		return State{}, false
 	}
-	_ = k.listener.SetDeadline(past)
-	for _, c := range k.hub.all() {
-		c.setReadDeadline(past)
-	}
-	k.loops.Wait()
 	for _, f := range p.outputs() {
 		_ = f.SetReadDeadline(past)
 	}
@@ -121,13 +119,28 @@ func (k *Keeper) Continue() error {
 	for _, f := range p.outputs() {
 		_ = f.SetReadDeadline(never)
 	}
+	k.resumeClients()
+	return p.begin()
+}
+
+// suspendClients stops to listen to clients. What they say waits.
+func (k *Keeper) suspendClients() {
+	_ = k.listener.SetDeadline(past)
+	for _, c := range k.hub.all() {
+		c.setReadDeadline(past)
+	}
+	k.loops.Wait()
+}
+
+// resumeClients goes on to listen to clients.
+func (k *Keeper) resumeClients() {
+	var never time.Time
 	for _, c := range k.hub.all() {
 		c.setReadDeadline(never)
 		k.loops.Go(func() { k.serve(c) })
 	}
 	_ = k.listener.SetDeadline(never)
 	k.loops.Go(k.accept)
-	return p.begin()
 }
 
 func (k *Keeper) state(p *Program, services *serving) State {
