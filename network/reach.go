@@ -33,7 +33,15 @@ func (n *Networks) Reach(r *Record) (from []string, notes []string, err error) {
 	if err != nil {
 		return from, notes, err
 	}
-	barriers, err := n.firewall.Barriers(n.leadingTo(r))
+	leading := n.leadingTo(r)
+	for _, f := range leading {
+		shut, err := n.firewall.Outputs(f)
+		if err != nil {
+			return from, notes, err
+		}
+		notes = append(notes, shut...)
+	}
+	barriers, err := n.firewall.Barriers(leading)
 	for _, b := range barriers {
 		if b.Cure {
 			b.Text += ": 'ctr network repair' lets it pass"

@@ -217,7 +217,7 @@ func welcomes(r *nftables.Rule, bridge string) (direction expr.MetaKey, zone boo
 		case *expr.Meta:
 			direction = e.Key
 		case *expr.Cmp:
-			here = string(bytes.TrimRight(e.Data, "\x00")) == bridge
+			here = e.Op == expr.CmpOpEq && string(bytes.TrimRight(e.Data, "\x00")) == bridge
 		case *expr.Verdict:
 			zone = here && direction == expr.MetaKeyIIFNAME && strings.HasSuffix(e.Chain, "_trusted")
 			here = here && (zone || e.Kind == expr.VerdictAccept)

@@ -27,6 +27,10 @@ type gate struct {
 	ufw  bool // ufw made it
 }
 
+func newGate(c *nftables.Chain, rules []*nftables.Rule) gate {
+	return gate{base: c, at: c, have: rules, ufw: slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return jumpsTo(r, "ufw") })}
+}
+
 // chainDockerUser is what Docker's rules pass first and Docker never flushes.
 const chainDockerUser = "DOCKER-USER"
 
@@ -82,7 +86,7 @@ func (s *session) gates() ([]gate, error) {
 		if !shut(c, rules) {
 			continue
 		}
-		g := gate{base: c, at: c, have: rules, ufw: slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return jumpsTo(r, "ufw") })}
+		g := newGate(c, rules)
 		user := slices.IndexFunc(chains, func(u *nftables.Chain) bool {
 			return u.Table.Family == c.Table.Family && u.Table.Name == c.Table.Name && u.Name == chainDockerUser
 		})
@@ -93,36 +97,6 @@ func (s *session) gates() ([]gate, error) {
 			}
 		}
 		found = append(found, g)
-	}
-	return found, nil
-}
-
-// Inputs returns, in words, the chains of others that let nothing in by default. They see no packet to a published port: it is
-// forwarded, unless it comes from the host itself.
-func (f *Firewall) Inputs() ([]string, error) {
-	s, err := dial(f.ns, nftables.TableFamilyINet, f.table)
-	if err != nil {
-		return nil, err
-	}
-	defer s.close()
-	chains, err := s.foreignChains()
-	if err != nil {
-		return nil, err
-	}
-	var found []string
-	for _, c := range chains {
-		if c.Type != nftables.ChainTypeFilter || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookInput {
-			continue
-		}
-		rules, err := s.kernel.GetRules(c.Table, c)
-		if err == nil && shut(c, rules) {
-			found = append(found, gate{base: c}.String())
-		}
-	}
-	for _, t := range f.legacyFilters() {
-		if drops, err := t.drops(legacyInput, passage{}); err == nil && drops {
-			found = append(found, fmt.Sprintf("chain \"INPUT\" of %s", t.tool))
-		}
 	}
 	return found, nil
 }

@@ -21,6 +21,7 @@ import (
 const (
 	legacyInput   = 1 // NF_INET_LOCAL_IN
 	legacyForward = 2 // NF_INET_FORWARD
+	legacyOutput  = 3 // NF_INET_LOCAL_OUT
 
 	legacyGetInfo    = 64 // IPT_SO_GET_INFO, IP6T_SO_GET_INFO
 	legacyGetEntries = 65
