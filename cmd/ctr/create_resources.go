@@ -33,7 +33,7 @@ func specResources(c *cli.Context, s *container.Spec) (err error) {
 		{"cpu-period", func(n int64) { r.CPUPeriod = uint64(n) }, 0},
 		{"cpu-quota", func(n int64) { r.CPUQuota = n }, -1},
 		{"pids-limit", func(n int64) { r.PidsLimit = &n }, -1},
-		{"blkio-weight", func(n int64) { r.BlkioWeight = uint16(n) }, 0},
+		{"blkio-weight", func(n int64) { r.BlkioWeight = uint16(min(n, math.MaxUint16)) }, 0},
 		{"oom-score-adj", func(n int64) { adj := int(n); r.OOMScoreAdj = &adj }, -1000},
 		{"memory-swappiness", func(n int64) { r.MemorySwappiness = &n }, math.MinInt32},
 	} {

@@ -155,6 +155,62 @@ func TestMissingControllers(t *testing.T) {
 	}
 }
 
+// What cgroup v2 has no setting for is refused if it was asked for, but not for the sake of a default.
+func TestMemorySettingsOfEitherVersion(t *testing.T) {
+	seven, hosts := int64(7), int64(-1)
+	for _, test := range []struct {
+		name    string
+		asked   container.Resources
+		change  func(*host)
+		want    *uint64 // swappiness
+		refused string
+		warning string
+	}{
+		{name: "swappiness, v1", asked: container.Resources{MemorySwappiness: &seven}, want: new(uint64(7))},
+		{name: "the host's, v1", asked: container.Resources{MemorySwappiness: &hosts}},
+		{
+			name: "swappiness, v2", asked: container.Resources{MemorySwappiness: &seven}, change: func(h *host) { h.unified = true },
+			refused: "cannot set memory swappiness: cgroup v2 has no such setting for a container",
+		},
+		{name: "the host's, v2", asked: container.Resources{MemorySwappiness: &hosts}, change: func(h *host) { h.unified = true }},
+		{
+			name: "swappiness without the controller", asked: container.Resources{MemorySwappiness: &seven},
+			change:  func(h *host) { delete(h.controllers, "memory") },
+			refused: `cannot limit memory: this host has no cgroup controller "memory"`,
+		},
+		{
+			name: "the host's without the controller", asked: container.Resources{MemorySwappiness: &hosts},
+			change: func(h *host) { delete(h.controllers, "memory") },
+		},
+		{
+			name: "the killer, v2", asked: container.Resources{OOMKillDisable: true}, change: func(h *host) { h.unified = true },
+			warning: "the OOM killer cannot be disabled with cgroup v2: ignored",
+		},
+		{
+			name: "swap that is not counted", asked: container.Resources{Memory: 1 << 30, MemorySwap: 1 << 31}, change: func(h *host) { h.swap = false },
+			warning: "this host's kernel does not limit swap: memory limited without swap",
+		},
+	} {
+		h := plainHost()
+		if test.change != nil {
+			test.change(&h)
+		}
+		got, warnings, err := resources(test.asked, h)
+		if err != nil {
+			if err.Error() != test.refused {
+				t.Errorf("%s: %v", test.name, err)
+			}
+			continue
+		}
+		if s := got.MemorySwappiness; test.refused != "" || (s == nil) != (test.want == nil) || s != nil && *s != *test.want {
+			t.Errorf("%s: swappiness %v, not refused", test.name, s)
+		}
+		if strings.Join(warnings, "; ") != test.warning {
+			t.Errorf("%s: warnings %q", test.name, warnings)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	for what, change := range map[string]func(*Config){
 		"no command":         func(c *Config) { c.Args = nil },

@@ -51,7 +51,7 @@ func resources(r container.Resources, h host) (*cgroups.Resources, []string, err
 	if err := throttle(r.Throttles, out); err != nil {
 		return nil, nil, err
 	}
-	if s := r.MemorySwappiness; s != nil && *s >= 0 {
+	if s := r.MemorySwappiness; asked(s) {
 		if h.unified {
 			return nil, nil, errors.New("cannot set memory swappiness: cgroup v2 has no such setting for a container")
 		}
@@ -64,10 +64,16 @@ func resources(r container.Resources, h host) (*cgroups.Resources, []string, err
 			warnings = append(warnings, "the OOM killer cannot be disabled with cgroup v2: ignored")
 		} else {
 			out.OomKillDisable = true
+			if r.Memory == 0 {
+				warnings = append(warnings, "the OOM killer is disabled and memory is not limited: the container can use up the memory of the host")
+			}
 		}
 	}
 	return out, warnings, nil
 }
+
+// asked tells whether a swappiness is more than the word for the host's own, -1.
+func asked(swappiness *int64) bool { return swappiness != nil && *swappiness >= 0 }
 
 // memorySwap sets the limit of memory and swap together: as in Docker twice the memory unless asked otherwise, where the
 // kernel counts swap.
@@ -90,16 +96,16 @@ func haveControllers(r container.Resources, h host) error {
 		blkio = "io"
 	}
 	for _, need := range []struct {
-		asked            bool
+		wanted           bool
 		what, controller string
 	}{
-		{r.Memory != 0 || r.MemorySwap != 0 || r.MemoryReservation != 0 || r.MemorySwappiness != nil || r.OOMKillDisable, "memory", "memory"},
+		{r.Memory != 0 || r.MemorySwap != 0 || r.MemoryReservation != 0 || asked(r.MemorySwappiness) || r.OOMKillDisable, "memory", "memory"},
 		{r.NanoCPUs != 0 || r.CPUShares != 0 || r.CPUQuota != 0 || r.CPUPeriod != 0, "CPU time", "cpu"},
 		{r.CpusetCpus != "" || r.CpusetMems != "", "CPU sets", "cpuset"},
 		{r.BlkioWeight != 0 || len(r.Throttles) > 0, "block I/O", blkio},
 		{r.PidsLimit != nil && *r.PidsLimit > 0, "processes", "pids"},
 	} {
-		if need.asked && !h.controllers[need.controller] {
+		if need.wanted && !h.controllers[need.controller] {
 			return fmt.Errorf("cannot limit %s: this host has no cgroup controller %q", need.what, need.controller)
 		}
 	}

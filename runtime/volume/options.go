@@ -87,14 +87,13 @@ func (v *Volume) Shared() bool {
 
 // Mount mounts the volume's file system on Path, for all that see the calling thread's mount namespace: a private one.
 func (v *Volume) Mount() error {
-	flags, data := v.mountFlags()
-	data, err := resolveServer(v.Options[optType], data)
+	device, flags, data, err := v.mountArguments(resolve)
 	if err != nil {
 		return fmt.Errorf("mount volume %q: %w", v.Name, err)
 	}
-	device, path := v.Options[optDevice], v.Path()
+	path := v.Path()
 	if err := unix.Mount(device, path, v.Options[optType], flags, data); err != nil {
-		return fmt.Errorf("mount volume %q: mount %s of type %s with o=%q: %w", v.Name, device, v.Options[optType], v.Options[optData], explain(err))
+		return fmt.Errorf("mount volume %q: mount %s of type %s with o=%q: %w", v.Name, device, v.Options[optType], v.shownData(), explain(err))
 	}
 	if wanted := flags &^ (unix.MS_BIND | unix.MS_REC); flags&unix.MS_BIND != 0 && wanted != 0 { // a bind takes flags the second time only
 		if err := unix.Mount("", path, "", wanted|unix.MS_BIND|unix.MS_REMOUNT, ""); err != nil {
@@ -102,6 +101,17 @@ func (v *Volume) Mount() error {
 		}
 	}
 	return nil
+}
+
+// shownData is the option o without its passwords.
+func (v *Volume) shownData() string {
+	words := strings.Split(v.Options[optData], ",")
+	for i, word := range words {
+		if name, _, ok := strings.Cut(word, "="); ok && slices.Contains([]string{"password", "pass", "passwd"}, name) {
+			words[i] = name + "=********"
+		}
+	}
+	return strings.Join(words, ",")
 }
 
 // explain says what errors of mount(2) mean here.
@@ -112,24 +122,50 @@ func explain(err error) error {
 	return err
 }
 
-// resolveServer gives the kernel the address of a server of files, for which it takes no name.
-func resolveServer(fstype, data string) (string, error) {
-	if !strings.HasPrefix(fstype, "nfs") && fstype != "cifs" {
-		return data, nil
+// resolve finds the address of a server, as the host sees it.
+func resolve(host string) (string, error) {
+	address, err := net.ResolveIPAddr("ip", host)
+	if err != nil {
+		return "", fmt.Errorf("find server %q: %w", host, err)
+	}
+	return address.String(), nil
+}
+
+// mountArguments are those of mount(2). A server of files gets there by its address, since the kernel takes no name: that of addr=, as
+// in Docker, or else that of the device, which mount(8) would see to.
+func (s Spec) mountArguments(resolve func(host string) (string, error)) (device string, flags uintptr, data string, err error) {
+	device = s.Options[optDevice]
+	flags, data = s.mountFlags()
+	kind := s.Options[optType]
+	if kind != "nfs" && kind != "nfs4" && kind != "cifs" {
+		return device, flags, data, nil
 	}
 	words := strings.Split(data, ",")
-	for i, word := range words {
-		host, ok := strings.CutPrefix(word, "addr=")
-		if !ok || host == "" {
-			continue
-		}
-		address, err := net.ResolveIPAddr("ip", host)
-		if err != nil {
-			return "", fmt.Errorf("find server %q: %w", host, err)
-		}
-		words[i] = "addr=" + address.String()
+	given := slices.IndexFunc(words, func(word string) bool { return strings.HasPrefix(word, "addr=") })
+	if given >= 0 {
+		address, err := resolve(strings.TrimPrefix(words[given], "addr="))
+		words[given] = "addr=" + address
+		return device, flags, strings.Join(words, ","), err
 	}
-	return strings.Join(words, ","), nil
+	host := serverOf(kind, device)
+	if host == "" {
+		return "", 0, "", errors.New("no server: say it by o=addr=SERVER")
+	}
+	address, err := resolve(host)
+	if data != "" {
+		data += ","
+	}
+	return device, flags, data + "addr=" + address, err
+}
+
+// serverOf takes the server from HOST:/path or //HOST/share; empty if there is none.
+func serverOf(kind, device string) string {
+	if kind == "cifs" {
+		host, _, _ := strings.Cut(strings.TrimPrefix(device, "//"), "/")
+		return host
+	}
+	host, _, _ := strings.Cut(device, ":/")
+	return strings.Trim(host, "[]")
 }
 
 // ReadOnly tells whether the options say so.
