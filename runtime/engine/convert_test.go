@@ -211,6 +211,34 @@ func TestMemorySettingsOfEitherVersion(t *testing.T) {
 	}
 }
 
+// No limit of processes is said to the kernel: an update would leave the old one otherwise.
+func TestPidsLimit(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		asked      *int64
+		controller bool
+		want       *int64
+	}{
+		{name: "default", controller: true, want: new(int64(defaultPidsLimit))},
+		{name: "of one's own", asked: new(int64(7)), controller: true, want: new(int64(7))},
+		{name: "none", asked: new(int64(0)), controller: true, want: new(int64(-1))},
+		{name: "none, in the other way", asked: new(int64(-1)), controller: true, want: new(int64(-1))},
+		{name: "default, no controller"},
+		{name: "none, no controller", asked: new(int64(-1))},
+	} {
+		h := plainHost()
+		h.controllers["pids"] = test.controller
+		got, _, err := resources(container.Resources{PidsLimit: test.asked}, h)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		if p := got.PidsLimit; (p == nil) != (test.want == nil) || p != nil && *p != *test.want {
+			t.Errorf("%s: got %v, want %v", test.name, p, test.want)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	for what, change := range map[string]func(*Config){
 		"no command":         func(c *Config) { c.Args = nil },

@@ -40,12 +40,14 @@ func resources(r container.Resources, h host) (*cgroups.Resources, []string, err
 		}
 		out.CpuPeriod, out.CpuQuota = cpuPeriod, r.NanoCPUs*cpuPeriod/1e9
 	}
-	switch {
-	case r.PidsLimit == nil && h.controllers["pids"]:
+	if h.controllers["pids"] {
 		limit := int64(defaultPidsLimit)
-		out.PidsLimit = &limit
-	case r.PidsLimit != nil && *r.PidsLimit > 0:
-		limit := *r.PidsLimit
+		if r.PidsLimit != nil {
+			limit = *r.PidsLimit
+		}
+		if limit <= 0 {
+			limit = -1 // none, also where an update finds one; the library takes 0 for 1
+		}
 		out.PidsLimit = &limit
 	}
 	if err := throttle(r.Throttles, out); err != nil {
