@@ -65,6 +65,7 @@ type hub struct {
 	mu      sync.Mutex
 	clients []*client // replaced, never changed: a copy may be walked without the lock
 	left    *sync.Cond
+	over    *int // how the last program ended, while no other one is to come; nil: one runs, or will
 }
 
 func newHub() *hub {
@@ -73,10 +74,22 @@ func newHub() *hub {
 	return h
 }
 
-func (h *hub) add(c *client) {
+// add takes a client. One who wants nothing but a program that has ended it does not take, and returns how that ended.
+func (h *hub) add(c *client) (code int, over bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.over != nil && !c.want.Hold && !c.want.Start && !c.want.Leave && !c.want.Change {
+		return *h.over, true
+	}
 	h.clients = append(slices.Clip(h.clients), c)
+	return 0, false
+}
+
+// rest notes how the last program ended; nil: there is another one.
+func (h *hub) rest(over *int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.over = over
 }
 
 func (h *hub) remove(c *client) {

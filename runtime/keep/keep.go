@@ -100,6 +100,13 @@ func (k *Keeper) Released() <-chan struct{} {
 // Exit tells all clients how the program ended, and lets them go, but for those who use the sandbox.
 func (k *Keeper) Exit(code int) { k.hub.exit(code) }
 
+// Rest is Exit before a time without a program: until the next Run it tells those who come as well. Who waits for an end cannot know
+// whether he was heard before it.
+func (k *Keeper) Rest(code int) {
+	k.hub.rest(&code)
+	k.hub.exit(code)
+}
+
 // Close takes no more clients, and ends the services.
 func (k *Keeper) Close() {
 	k.StopServices()
@@ -134,7 +141,11 @@ func (k *Keeper) Greet(conn *attach.Conn) (attach.Request, error) {
 		conn.Close()
 		return attach.Request{}, fmt.Errorf("client did not say hello, but %q", kind)
 	}
-	k.hub.add(c)
+	if code, over := k.hub.add(c); over {
+		_ = conn.SendExit(code) // the connection is new, and has room for it
+		conn.Close()
+		return c.want, nil
+	}
 	if c.want.Start || c.want.Leave {
 		k.orders <- Order{Request: c.want, conn: conn}
 	}

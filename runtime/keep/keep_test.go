@@ -113,6 +113,28 @@ func waitClients(t *testing.T, k *Keeper, n int) {
 	t.Fatalf("%d clients are attached, want %d", len(k.hub.all()), n)
 }
 
+// Who comes after the end of a program, to wait for it, is told as well, for as long as the sandbox is kept for others.
+func TestWhoComesAfterTheEndIsTold(t *testing.T) {
+	k, path := testKeeper(t)
+	k.Rest(7)
+	for range 2 {
+		result, err := attachTo(t, path, attach.Streams{}).Wait()
+		if err != nil || result.ExitCode != 7 {
+			t.Errorf("%+v, %v", result, err)
+		}
+	}
+	p := run(t, k, "read x; exit 3")
+	c := attachTo(t, path, attach.Streams{Stdin: strings.NewReader("text\n")})
+	ended := make(chan int, 1)
+	go func() { ended <- finish(t, k, p) }()
+	if result, err := c.Wait(); err != nil || result.ExitCode != 3 {
+		t.Errorf("of the next program: %+v, %v", result, err)
+	}
+	if code := <-ended; code != 3 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 func TestNoByteOfOutputIsLostToASlowReader(t *testing.T) {
 	const size = 4 << 20
 	k, path := testKeeper(t)

@@ -58,6 +58,7 @@ func (k *Keeper) Run(p *Program) error {
 	k.mu.Lock()
 	k.program = p
 	k.mu.Unlock()
+	k.hub.rest(nil)
 	return p.begin()
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // Wait returns the exit code of a container as soon as it does not run; at once if it does not run now (0 if it never has). It never misses an end:
-// it is connected to the monitor before it looks whether the container runs.
+// a monitor that outlives its program's tells those who come later as well (keep.Keeper.Rest), any other one hangs up.
 func (in *Installation) Wait(ctx context.Context, c *container.Container) (int, error) {
 	code, known, err := in.waitEnd(ctx, c)
 	if err != nil || known {

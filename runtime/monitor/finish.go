@@ -63,8 +63,9 @@ func (m *monitor) reload() {
 	}
 }
 
-// linger keeps the sandbox for those who use it. It tells whether the container is to be started again.
-func (m *monitor) linger() bool {
+// linger tells of the end, and keeps the sandbox for those who use it. It tells whether the container is to be started again.
+func (m *monitor) linger(code int) bool {
+	m.keeper.Rest(code)
 	released := m.keeper.Released()
 	for {
 		select {

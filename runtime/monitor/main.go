@@ -205,8 +205,7 @@ func (m *monitor) rest(code int, again decision) bool {
 		m.record.Restarts++
 		return true
 	case m.keeper.Held():
-		m.keeper.Exit(code)
-		return m.linger()
+		return m.linger(code)
 	}
 	return false
 }

@@ -83,8 +83,8 @@ func (m *monitor) lingerInstead() error {
 	m.note("take over network", m.adoptSandbox(&r))
 	m.note("record succession", m.c.WriteMonitor(m.record))
 	m.answer(reply{Warnings: r.warnings})
-	if !m.linger() {
-		m.leave(m.c.State().ExitCode)
+	if code := m.c.State().ExitCode; !m.linger(code) {
+		m.leave(code)
 		return nil
 	}
 	return m.live(nil)
