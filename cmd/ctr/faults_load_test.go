@@ -169,11 +169,38 @@ func (v *victims) killAny() {
 	}
 }
 
-// oneHolderEach looks at the addresses of all containers that run.
+// oneHolderEach looks at the addresses of all containers that run. A look takes its time, in which an address may go from one
+// to another: two hold it if both have it on the same links in a second look, as they had it all the time between.
 func (v *victims) oneHolderEach() {
 	v.Helper()
-	out, err := exec.Command("sh", "-c", `for n in /run/netns/*; do ip netns exec "${n##*/}" ip -o -4 addr show scope global 2>/dev/null | sed 's/.*inet \([^ ]*\).*/\1/'; done | sort | uniq -d`).CombinedOutput()
-	if err != nil || strings.TrimSpace(string(out)) != "" {
-		v.Errorf("addresses with two holders: %s %v", out, err)
+	first := v.holders()
+	holders := map[string][]string{}
+	for holder := range v.holders() {
+		if first[holder] {
+			address := strings.Fields(holder)[2]
+			holders[address] = append(holders[address], holder)
+		}
 	}
+	for address, who := range holders {
+		if len(who) > 1 {
+			v.Errorf("%s has two holders (namespace, link, address): %q", address, who)
+		}
+	}
+}
+
+// holders returns who has which address: "namespace link address".
+func (v *victims) holders() map[string]bool {
+	v.Helper()
+	const script = `for n in /run/netns/*; do
+		i=$(stat -c %i "$n") && ip netns exec "${n##*/}" ip -o -4 addr show scope global | sed "s/^\([0-9]*\): .* inet \([^ ]*\).*/$i \1 \2/"
+	done 2>/dev/null; true` // one that has ended meanwhile is none
+	out, err := exec.Command("sh", "-c", script).Output()
+	if err != nil {
+		v.Errorf("look at the addresses: %v", err)
+	}
+	all := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		all[strings.TrimSpace(line)] = true
+	}
+	return all
 }
