@@ -36,7 +36,7 @@ func BenchmarkUDP(b *testing.B) {
 	b.Run("answer", func(b *testing.B) {
 		zone := names.Zone{Dir: b.TempDir()}
 		add(b, zone, "db", "172.18.0.2")
-		s := serve(b, Config{Networks: []Network{{Name: "mynet", Zone: zone.Dir, TTL: DefaultTTL}}})
+		s := serve(b, Config{Networks: []Network{{Name: "mynet", Zone: zone.Dir, TTL: 5}}})
 		askUDP(b, s.ns, s.udp)
 	})
 }
@@ -91,7 +91,7 @@ func askUDP(b *testing.B, ns dialer, server netip.AddrPort) {
 func BenchmarkAnswer(b *testing.B) {
 	zone := names.Zone{Dir: b.TempDir()}
 	add(b, zone, "db", "172.18.0.2")
-	s := New(Config{Networks: []Network{{Name: "mynet", Zone: zone.Dir, TTL: DefaultTTL}}}, nil)
+	s := New(Config{Networks: []Network{{Name: "mynet", Zone: zone.Dir, TTL: 5}}}, nil)
 	defer s.closeZones()
 	question, err := newQuery("db", typeA)
 	if err != nil {

@@ -2,10 +2,6 @@ package dns
 
 import "net/netip"
 
-// DefaultTTL is how long a client may keep an answer about a container, in seconds, unless the network says otherwise.
-// Docker's 600 makes clients talk to dead addresses after a restart.
-const DefaultTTL = 5
-
 // Config is what a container's resolver knows. It is pure data and part of the JSON of the container's records.
 type Config struct {
 	// Networks are those that the container is on, in the order in which they are asked.
@@ -26,5 +22,5 @@ type Config struct {
 type Network struct {
 	Name string `json:"name"` // as in "db.<name>"
 	Zone string `json:"zone"` // folder of its names.Zone
-	TTL  uint32 `json:"ttl"`  // seconds; 0 means that answers are not to be kept at all, DefaultTTL is usual
+	TTL  uint32 `json:"ttl"`  // seconds; 0 means that answers are not to be kept at all; five are usual
 }
