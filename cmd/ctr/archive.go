@@ -110,17 +110,32 @@ func toFile(file string, ui *ui, write func(io.Writer) error) (err error) {
 	}
 	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*.tmp")
 	if err != nil {
-		return fmt.Errorf("save to %q: %w", file, err)
+		return saveError(file, err)
 	}
 	defer func() {
 		if err = errors.Join(err, f.Close()); err == nil {
-			err = os.Rename(f.Name(), file)
+			err = saveError(file, os.Rename(f.Name(), file))
 		}
 		if err != nil {
 			os.Remove(f.Name())
 		}
 	}()
 	return write(f)
+}
+
+// saveError tells of the user's file, and not of the temporary one beside it.
+func saveError(file string, err error) error {
+	var path *os.PathError
+	var link *os.LinkError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &path):
+		err = path.Err
+	case errors.As(err, &link):
+		err = link.Err
+	}
+	return fmt.Errorf("save to %q: %w", file, err)
 }
 
 func (a *app) importCommand() *cli.Command {
