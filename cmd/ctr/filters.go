@@ -28,7 +28,7 @@ func parseFilters(texts, known []string) (filters, error) {
 		key, value, ok := strings.Cut(text, "=")
 		key = strings.ToLower(strings.TrimSpace(key))
 		if !ok {
-			return nil, fmt.Errorf("invalid argument %q for \"-f, --filter\" flag: invalid filter '%s': must be in KEY=VALUE format", text, text)
+			return nil, options.Invalid(text, "-f, --filter", fmt.Errorf("invalid filter '%s': must be in KEY=VALUE format", text))
 		}
 		if !slices.Contains(known, key) {
 			return nil, fmt.Errorf("invalid filter '%s'", key)
