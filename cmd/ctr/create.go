@@ -46,7 +46,7 @@ func (a *app) createCommand() *cli.Command {
 // parseCreate checks the number of arguments and reads the flags.
 func (a *app) parseCreate(c *cli.Context) (createOptions, error) {
 	least := 1
-	if c.String("rootfs") != "" {
+	if c.IsSet("rootfs") {
 		least = 0
 	}
 	if err := a.needArgs(c, least, -1); err != nil {

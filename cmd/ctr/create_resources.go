@@ -113,6 +113,9 @@ func specMemory(c *cli.Context, r *container.Resources) (err error) {
 
 // absoluteDir is the --rootfs from the root on: the monitor works elsewhere.
 func absoluteDir(dir string) (string, error) {
+	if dir == "" {
+		return "", errors.New("use root file system: the folder's name is empty")
+	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", fmt.Errorf("use root file system %q: %w", dir, err)

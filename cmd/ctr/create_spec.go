@@ -30,9 +30,9 @@ type createOptions struct {
 func parseCreate(c *cli.Context, lookup options.Lookup) (o createOptions, err error) {
 	args := c.Args().Slice()
 	s := &o.spec
-	if s.Rootfs.Dir = c.String("rootfs"); s.Rootfs.Dir == "" {
+	if !c.IsSet("rootfs") {
 		s.Image.Ref, args = args[0], args[1:]
-	} else if s.Rootfs.Dir, err = absoluteDir(s.Rootfs.Dir); err != nil {
+	} else if s.Rootfs.Dir, err = absoluteDir(c.String("rootfs")); err != nil {
 		return o, err
 	}
 	s.Cmd = args
