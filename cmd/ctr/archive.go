@@ -108,6 +108,11 @@ func toFile(file string, ui *ui, write func(io.Writer) error) (err error) {
 	if file == "" {
 		return write(ui.out)
 	}
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return fmt.Errorf("save to %q: is a directory", file)
+	} else if err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("save to %q: not a regular file; redirect the output to it instead", file)
+	}
 	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*.tmp")
 	if err != nil {
 		return saveError(file, err)
