@@ -110,8 +110,9 @@ func toFile(file string, ui *ui, write func(io.Writer) error) (err error) {
 	}
 	if info, err := os.Stat(file); err == nil && info.IsDir() {
 		return fmt.Errorf("save to %q: is a directory", file)
-	} else if err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("save to %q: not a regular file; redirect the output to it instead", file)
+	}
+	if err := replaceable(file); err != nil {
+		return saveError(file, err)
 	}
 	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*.tmp")
 	if err != nil {
@@ -126,6 +127,14 @@ func toFile(file string, ui *ui, write func(io.Writer) error) (err error) {
 		}
 	}()
 	return write(f)
+}
+
+// replaceable tells whether a file may take the place of what is there: a device or a pipe would be gone.
+func replaceable(file string) error {
+	if info, err := os.Stat(file); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		return errors.New("not a regular file; redirect the output to it instead")
+	}
+	return nil
 }
 
 // saveError tells of the user's file, and not of the temporary one beside it.

@@ -79,6 +79,9 @@ func copyOut(ctx context.Context, in *lifecycle.Installation, name, from, to str
 	if to, err = absoluteCopyPath(to); err != nil {
 		return err
 	}
+	if err := replaceable(to); err != nil {
+		return fmt.Errorf("copy to %q: %w", to, err)
+	}
 	n, err := in.CopyOut(ctx, c, from, to, o.CopyOptions)
 	if err == nil && !o.quiet {
 		ui.notice(fmt.Sprintf("Successfully copied %s to %s", units.HumanSize(float64(n)), to))
