@@ -42,18 +42,13 @@ func (m *monitor) end(r *run, code int, ran time.Duration, again decision) {
 		m.note("end processes", <-destroyed)
 	}
 	r.joins.close()
-	held := m.keeper.Held()
-	m.record.Lingering = held && !again.restart
-	if !held {
+	if !m.keeper.Held() {
 		m.note("take down network", m.closeSandbox())
 	}
 	if own {
 		m.note("end processes", <-destroyed)
 	}
 	m.in.NotifyVolumes(m.c, "unmount")
-	if held && !again.restart {
-		m.note("record end", m.c.WriteMonitor(m.record))
-	}
 }
 
 // reload reads the container again: it may have been renamed, or its policy changed.
@@ -63,9 +58,16 @@ func (m *monitor) reload() {
 	}
 }
 
-// linger tells of the end, and keeps the sandbox for those who use it. It tells whether the container is to be started again.
-func (m *monitor) linger(code int) bool {
+// retire tells of the end, and records that nothing but the sandbox is kept. In this order: who reads the record gives orders, and is
+// not to be told of an end.
+func (m *monitor) retire(code int) {
 	m.keeper.Rest(code)
+	m.record.Lingering = true
+	m.note("record end", m.c.WriteMonitor(m.record))
+}
+
+// linger keeps the sandbox for those who use it. It tells whether the container is to be started again.
+func (m *monitor) linger() bool {
 	released := m.keeper.Released()
 	for {
 		select {

@@ -205,7 +205,8 @@ func (m *monitor) rest(code int, again decision) bool {
 		m.record.Restarts++
 		return true
 	case m.keeper.Held():
-		return m.linger(code)
+		m.retire(code)
+		return m.linger()
 	}
 	return false
 }

@@ -81,9 +81,10 @@ func (m *monitor) lingerInstead() error {
 	var r run
 	m.note("hold network for others", m.holdForJoiners())
 	m.note("take over network", m.adoptSandbox(&r))
-	m.note("record succession", m.c.WriteMonitor(m.record))
+	code := m.c.State().ExitCode
+	m.retire(code)
 	m.answer(reply{Warnings: r.warnings})
-	if code := m.c.State().ExitCode; !m.linger(code) {
+	if !m.linger() {
 		m.leave(code)
 		return nil
 	}
