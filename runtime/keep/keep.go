@@ -17,12 +17,14 @@ type Keeper struct {
 	hub      *hub
 	listener *net.UnixListener
 	orders   chan Order
-	loops    sync.WaitGroup // that take and serve clients
+	doors    sync.WaitGroup // where clients come in, and those who have not said what they want
+	loops    sync.WaitGroup // that serve clients
 	changed  chan bool      // holds what Changed has not been asked for yet
 
 	mu       sync.Mutex
-	program  *Program // nil between runs
-	services *serving // nil: none
+	unheard  map[*attach.Conn]bool // who is at the door
+	program  *Program              // nil between runs
+	services *serving              // nil: none
 }
 
 // Order is what a client wants of the monitor itself.
@@ -43,12 +45,12 @@ func (o Order) Failed(answer []byte) {
 // New takes clients from the listener, which it owns from then on.
 func New(listener *net.UnixListener) *Keeper {
 	k := newKeeper(listener)
-	k.loops.Go(k.accept)
+	k.doors.Go(k.accept)
 	return k
 }
 
 func newKeeper(listener *net.UnixListener) *Keeper {
-	return &Keeper{hub: newHub(), listener: listener, orders: make(chan Order), changed: make(chan bool, 1)}
+	return &Keeper{hub: newHub(), listener: listener, orders: make(chan Order), changed: make(chan bool, 1), unheard: map[*attach.Conn]bool{}}
 }
 
 // Serve starts services, which the keeper owns from then on. They end with StopServices.
@@ -115,42 +117,89 @@ func (k *Keeper) Close() {
 
 func (k *Keeper) accept() {
 	for {
-		c, err := k.listener.AcceptUnix()
+		accepted, err := k.listener.AcceptUnix()
 		if err != nil {
 			return
 		}
-		go k.Greet(attach.Accepted(c)) //nolint:errcheck // who does not say hello is let go
+		conn := attach.Accepted(accepted)
+		k.mu.Lock()
+		k.unheard[conn] = true
+		_ = conn.SetReadDeadline(time.Now().Add(greetTimeout))
+		k.mu.Unlock()
+		k.doors.Add(1)
+		k.loops.Go(func() {
+			c, _ := k.hear(conn) // who does not say hello is let go
+			k.mu.Lock()
+			delete(k.unheard, conn)
+			k.mu.Unlock()
+			k.doors.Done()
+			if c != nil {
+				k.serve(c)
+			}
+		})
 	}
 }
 
-// greetTimeout is how long a client may take to say what it wants.
-const greetTimeout = 10 * time.Second
+// greetTimeout is how long a client may take to say what it wants, and greetPatience how long if the keeper is to be suspended.
+const (
+	greetTimeout  = 10 * time.Second
+	greetPatience = 200 * time.Millisecond
+)
+
+// closeDoors takes no more clients. Those who have come are heard out, or let go.
+func (k *Keeper) closeDoors() {
+	_ = k.listener.SetDeadline(past)
+	k.mu.Lock()
+	for conn := range k.unheard {
+		_ = conn.SetReadDeadline(time.Now().Add(greetPatience))
+	}
+	k.mu.Unlock()
+	k.doors.Wait()
+}
+
+// openDoors takes clients again.
+func (k *Keeper) openDoors() {
+	_ = k.listener.SetDeadline(time.Time{})
+	k.doors.Go(k.accept)
+}
 
 // Greet reads what a client wants, and serves it from then on. It returns with the client's wish, so that what comes after cannot
 // miss it.
 func (k *Keeper) Greet(conn *attach.Conn) (attach.Request, error) {
 	_ = conn.SetReadDeadline(time.Now().Add(greetTimeout))
+	c, err := k.hear(conn)
+	if err != nil {
+		return attach.Request{}, err
+	}
+	if c == nil {
+		return attach.Request{}, errors.New("greet client: its program has ended")
+	}
+	k.loops.Go(func() { k.serve(c) })
+	return c.want, nil
+}
+
+// hear reads what a client wants, and takes it. It returns nil if there is nothing to serve: the client has been told.
+func (k *Keeper) hear(conn *attach.Conn) (*client, error) {
 	kind, payload, err := conn.Receive()
 	if err != nil {
 		conn.Close()
-		return attach.Request{}, fmt.Errorf("greet client: %w", err)
+		return nil, fmt.Errorf("greet client: %w", err)
 	}
 	_ = conn.SetReadDeadline(time.Time{})
 	c := &client{conn: conn}
 	if err := json.Unmarshal(payload, &c.want); kind != attach.Hello || err != nil {
 		conn.Close()
-		return attach.Request{}, fmt.Errorf("client did not say hello, but %q", kind)
+		return nil, fmt.Errorf("client did not say hello, but %q", kind)
 	}
 	if code, over := k.hub.add(c); over {
 		_ = conn.SendExit(code) // the connection is new, and has room for it
 		conn.Close()
-		return c.want, nil
+		return nil, nil
 	}
 	if c.want.Start || c.want.Leave {
-		k.orders <- Order{Request: c.want, conn: conn}
+		go func() { k.orders <- Order{Request: c.want, conn: conn} }() // taken when no program runs
 	}
-	k.loops.Go(func() { k.serve(c) })
-	return c.want, nil
+	return c, nil
 }
 
 // serve takes a client's frames until it leaves, or the keeper is suspended.

@@ -85,12 +85,19 @@ func (k *Keeper) Suspend(idle bool) (State, bool) {
 		return State{}, false
 	}
 	// Clients first: whoever asks for a change from now on is heard by the keeper that is taken up again.
+	k.closeDoors()
+	if idle && k.hub.attached() > 0 { // somebody has come at the last moment
+		k.openDoors()
+		p.prober.start()
+		return State{}, false
+	}
 	k.suspendClients()
 	k.mu.Lock()
 	services := k.services
 	k.mu.Unlock()
 	if idle && services != nil && !services.suspend() {
 		k.resumeClients()
+		k.openDoors()
 		p.prober.start()
 		return State{}, false
 	}
@@ -120,12 +127,12 @@ func (k *Keeper) Continue() error {
 		_ = f.SetReadDeadline(never)
 	}
 	k.resumeClients()
+	k.openDoors()
 	return p.begin()
 }
 
 // suspendClients stops to listen to clients. What they say waits.
 func (k *Keeper) suspendClients() {
-	_ = k.listener.SetDeadline(past)
 	for _, c := range k.hub.all() {
 		c.setReadDeadline(past)
 	}
@@ -139,8 +146,6 @@ func (k *Keeper) resumeClients() {
 		c.setReadDeadline(never)
 		k.loops.Go(func() { k.serve(c) })
 	}
-	_ = k.listener.SetDeadline(never)
-	k.loops.Go(k.accept)
 }
 
 func (k *Keeper) state(p *Program, services *serving) State {
@@ -222,7 +227,7 @@ func Resume(s State) (k *Keeper, p *Program, err error) {
 	if err := k.Run(p); err != nil {
 		return nil, nil, err
 	}
-	k.loops.Go(k.accept)
+	k.doors.Go(k.accept)
 	return k, p, nil
 }
 
