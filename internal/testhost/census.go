@@ -176,7 +176,8 @@ func (h *Host) state() ([]string, error) {
 			if errors.Is(err, os.ErrNotExist) {
 				return nil
 			}
-			if err == nil {
+			// The journal of events grows a second file in time, which is bounded as well.
+			if err == nil && path != filepath.Join(h.RunRoot, "events", "previous") {
 				found = append(found, path)
 			}
 			return err
