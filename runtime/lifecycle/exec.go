@@ -48,11 +48,7 @@ func (in *Installation) execConfig(c *container.Container, spec ExecSpec) (engin
 	if err != nil {
 		return engine.ExecConfig{}, err
 	}
-	program, err := in.InitProgram()
-	if err != nil {
-		return engine.ExecConfig{}, err
-	}
-	if err := engine.UseInit(program); err != nil {
+	if err := engine.UseInit(in.InitProgram); err != nil {
 		return engine.ExecConfig{}, err
 	}
 	return engine.ExecConfig{

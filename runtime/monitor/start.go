@@ -209,11 +209,7 @@ func (r *run) create(ctx context.Context, beside engine.Beside) error {
 		return err
 	}
 	defer made()
-	program, err := r.m.in.InitProgram()
-	if err != nil {
-		return err
-	}
-	if err := engine.UseInit(program); err != nil {
+	if err := engine.UseInit(r.m.in.InitProgram); err != nil {
 		return err
 	}
 	if r.created, err = engine.Create(cfg, r.streams.forProgram(r.m.size), beside); err != nil {
