@@ -19,7 +19,7 @@ type macs struct{ dir string }
 // uncertain stands for a MAC while neighbours are being told of another one.
 const uncertain = "uncertain"
 
-func (n *Networks) macs(id string) macs { return macs{filepath.Join(n.config.Run, id, macsDir)} }
+func (n *Networks) macs(id string) macs { return macs{filepath.Join(n.runDir(id), macsDir)} }
 
 // last returns the MAC that an address had last, or "" if it is not remembered.
 func (m macs) last(a netip.Addr) string {
