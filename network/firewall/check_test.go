@@ -120,6 +120,24 @@ func TestPortsHaveOwners(t *testing.T) {
 	})
 }
 
+// A published address that moves to the loopback device leaves nothing behind.
+func TestPublishedAddressMoves(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
+		f := firewall.Open(nil, "")
+		addNetwork(t, f, bridge4)
+		published := []firewall.Port{port("tcp", "10.1.2.3", 8080, web4, 80)}
+		for _, move := range []string{"add", "del"} {
+			must(t, f.AddPorts(published))
+			run(t, "ip", "address", move, "10.1.2.3/32", "dev", "lo")
+			must(t, f.RemovePorts(published))
+			if findings, err := f.Check([]firewall.Network{bridge4}, nil); err != nil || len(findings) > 0 {
+				t.Errorf("removed after ip address %s: %v, %v", move, findings, err)
+			}
+		}
+	})
+}
+
 // Two installations do not see each other.
 func TestTwoInstallations(t *testing.T) {
 	t.Parallel()

@@ -144,7 +144,7 @@ func (p Port) elements(anywhere func(netip.Addr) bool) []element {
 	} else {
 		list = append(list, element{set: setPublishedOn + v.suffix(), key: key, value: target, comment: p.Owner})
 	}
-	if !anywhere(host) {
+	if host.IsLoopback() || !anywhere(host) {
 		list = append(list, element{set: setOneAddress + v.suffix(), key: key, comment: p.Owner})
 	}
 	return list

@@ -169,7 +169,11 @@ func (f *Firewall) AddPorts(ports []Port) error {
 // RemovePorts takes away what AddPorts set, where the owner is still the same, and forgets the connections that went to
 // the containers. Ports that are not there are removed already.
 func (f *Firewall) RemovePorts(ports []Port) error {
-	want := f.portElements(ports)
+	var want []element
+	for _, p := range ports {
+		// Whatever it may have been given: its address can have come to the loopback device, or left it, since then.
+		want = append(want, p.elements(func(netip.Addr) bool { return false })...)
+	}
 	if len(want) == 0 {
 		return nil
 	}
@@ -228,27 +232,22 @@ func (f *Firewall) portElements(ports []Port) []element {
 	return list
 }
 
-// loopbackAddresses returns the addresses that loopback devices have besides 127.0.0.0/8 and ::1. Such an address (of a
+// loopbackIndex is LOOPBACK_IFINDEX of the kernel (include/net/flow.h): "lo" is the first link of each network namespace.
+const loopbackIndex = 1
+
+// loopbackAddresses returns the addresses that the loopback device has besides 127.0.0.0/8 and ::1. Such an address (of a
 // service that is routed here) belongs to no wire: packets to it come in by any.
 func (f *Firewall) loopbackAddresses() map[netip.Addr]bool {
 	found := map[netip.Addr]bool{}
 	_ = f.inside(func() error {
-		links, err := net.Interfaces()
+		// By its number, so that the kernel is not asked for the links: there are as many as containers.
+		addrs, err := (&net.Interface{Index: loopbackIndex}).Addrs()
 		if err != nil {
 			return err // nothing found: the port is taken at one wire only, the safe side
 		}
-		for _, link := range links {
-			if link.Flags&net.FlagLoopback == 0 {
-				continue
-			}
-			addrs, err := link.Addrs()
-			if err != nil {
-				return err
-			}
-			for _, a := range addrs {
-				if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() {
-					found[p.Addr()] = true
-				}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() {
+				found[p.Addr()] = true
 			}
 		}
 		return nil
