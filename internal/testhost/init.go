@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 
@@ -47,6 +48,9 @@ func beInit(record string) (int, error) {
 	if err := h.setUp(); err != nil {
 		return 1, fmt.Errorf("set up host: %w", err)
 	}
+	// A shell has what it runs in the background ignore these (POSIX.1-2024, 2.12), and so would all that the test starts and
+	// then interrupts. What is caught here is as by default in a child.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGINT, unix.SIGQUIT)
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, envInit+"=") {

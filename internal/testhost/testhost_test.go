@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,6 +45,36 @@ func TestHostIsFresh(t *testing.T) {
 		}
 		if _, err := os.Stat("/sys/fs/cgroup"); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestSignalsAreHeard: what a test starts can be interrupted, also when the tests run in the background of a shell.
+func TestSignalsAreHeard(t *testing.T) {
+	const ignoring = "CTR_TEST_IGNORING"
+	if !testhost.Inside() && os.Getenv(ignoring) == "" && os.Geteuid() == 0 && !testing.Short() {
+		exe, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := exec.Command("sh", "-c", `trap "" INT QUIT; exec "$0" -test.run='^TestSignalsAreHeard$'`, exe)
+		again.Env = append(os.Environ(), ignoring+"=yes")
+		if out, err := again.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
+		status := run(t, "cat", "/proc/self/status")
+		_, text, _ := strings.Cut(status, "SigIgn:")
+		ignored, err := strconv.ParseUint(strings.Fields(text)[0], 16, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT} {
+			if ignored&(1<<(s-1)) != 0 {
+				t.Errorf("%v is ignored", s)
+			}
 		}
 	})
 }
