@@ -171,9 +171,10 @@ func (s *survey) checkParent(c *rtnl.Conn, one Spec, found func(cure bool, forma
 	if !errors.Is(err, rtnl.ErrNotFound) {
 		return err
 	}
-	on, _, vlan := vlanOf(o.parent)
+	on, _, err := vlanOf(o.parent)
+	vlan := on != "" && err == nil
 	if vlan {
-		_, err := c.Link(on)
+		_, err = c.Link(on)
 		vlan = err == nil
 	}
 	found(vlan, "its parent %s is missing", o.parent)

@@ -59,13 +59,9 @@ func (n *Networks) closeGates(id, bridge string) error {
 	if err != nil {
 		return err
 	}
-	f, err := n.rulesOf(s)
-	if err != nil {
-		return err
-	}
+	// Somebody else may have opened them again by now, and noted it in the file that is gone.
 	if err := n.noteOpened(id); err != nil {
 		return err
 	}
-	_, err = n.firewall.AddNetwork(f)
-	return err
+	return n.ensureRules(s, true)
 }

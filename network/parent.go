@@ -52,12 +52,12 @@ func checkParent(c *rtnl.Conn, s *Spec, o options) error {
 	}
 	found, err := c.Link(parent)
 	if errors.Is(err, rtnl.ErrNotFound) {
-		link, id, ok := vlanOf(parent)
-		if !ok {
+		link, _, malformed := vlanOf(parent)
+		switch {
+		case link == "":
 			return fmt.Errorf("%w: parent: %w", ErrInvalid, err)
-		}
-		if id < 1 || id > maxVLAN {
-			return fmt.Errorf("%w: parent %q: VLANs are numbered from 1 to %d", ErrInvalid, parent, maxVLAN)
+		case malformed != nil:
+			return fmt.Errorf("%w: parent %q: %w", ErrInvalid, parent, malformed)
 		}
 		if found, err = c.Link(link); err != nil {
 			return fmt.Errorf("%w: parent of VLAN %q: %w", ErrInvalid, parent, err)
@@ -77,14 +77,20 @@ func checkParent(c *rtnl.Conn, s *Spec, o options) error {
 // maxVLAN is the highest number of a VLAN (IEEE 802.1Q).
 const maxVLAN = 4094
 
-// vlanOf splits the name of a VLAN's link: eth0.20 is VLAN 20 of eth0.
-func vlanOf(name string) (link string, id int, ok bool) {
+// vlanOf splits the name of a VLAN's link: eth0.20 is VLAN 20 of eth0. The link of any other name is empty, and a number that no
+// VLAN has is an error.
+func vlanOf(name string) (link string, id int, err error) {
 	i := strings.LastIndexByte(name, '.')
 	if i <= 0 {
-		return "", 0, false
+		return "", 0, nil
 	}
-	id, err := strconv.Atoi(name[i+1:])
-	return name[:i], id, err == nil
+	if id, err = strconv.Atoi(name[i+1:]); err != nil {
+		return "", 0, nil //nolint:nilerr // a link may have any name
+	}
+	if id < 1 || id > maxVLAN {
+		return name[:i], 0, fmt.Errorf("VLANs are numbered from 1 to %d", maxVLAN)
+	}
+	return name[:i], id, nil
 }
 
 // ensure looks up the parent of a network, and makes it if it is a VLAN's link that is missing.
@@ -114,8 +120,8 @@ func (below) ensure(c *rtnl.Conn, s Spec, tag string) (device, error) {
 
 // makeVLAN makes the link of a VLAN, with our mark, so that it goes when the network does.
 func makeVLAN(c *rtnl.Conn, name, mark string) (rtnl.Link, error) {
-	on, id, ok := vlanOf(name)
-	if !ok || id < 1 || id > maxVLAN {
+	on, id, err := vlanOf(name)
+	if on == "" || err != nil {
 		return rtnl.Link{}, fmt.Errorf("link %q: %w", name, rtnl.ErrNotFound)
 	}
 	parent, err := c.Link(on)
