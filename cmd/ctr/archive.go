@@ -108,11 +108,13 @@ func toFile(file string, ui *ui, write func(io.Writer) error) (err error) {
 	if file == "" {
 		return write(ui.out)
 	}
-	if info, err := os.Stat(file); err == nil && info.IsDir() {
-		return fmt.Errorf("save to %q: is a directory", file)
-	}
-	if err := replaceable(file); err != nil {
-		return saveError(file, err)
+	if info, err := os.Stat(file); err == nil {
+		if err = replaceable(info); info.IsDir() {
+			err = errors.New("is a directory")
+		}
+		if err != nil {
+			return saveError(file, err)
+		}
 	}
 	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*.tmp")
 	if err != nil {
@@ -129,9 +131,9 @@ func toFile(file string, ui *ui, write func(io.Writer) error) (err error) {
 	return write(f)
 }
 
-// replaceable tells whether a file may take the place of what is there: a device or a pipe would be gone.
-func replaceable(file string) error {
-	if info, err := os.Stat(file); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+// replaceable tells whether a file may take the place of what is there: a device or a pipe would be gone. In a folder it takes none.
+func replaceable(info os.FileInfo) error {
+	if !info.IsDir() && !info.Mode().IsRegular() {
 		return errors.New("not a regular file; redirect the output to it instead")
 	}
 	return nil

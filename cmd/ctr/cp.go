@@ -79,8 +79,10 @@ func copyOut(ctx context.Context, in *lifecycle.Installation, name, from, to str
 	if to, err = absoluteCopyPath(to); err != nil {
 		return err
 	}
-	if err := replaceable(to); err != nil {
-		return fmt.Errorf("copy to %q: %w", to, err)
+	if info, err := os.Stat(to); err == nil {
+		if err := replaceable(info); err != nil {
+			return fmt.Errorf("copy to %q: %w", to, err)
+		}
 	}
 	n, err := in.CopyOut(ctx, c, from, to, o.CopyOptions)
 	if err == nil && !o.quiet {
