@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ctr/internal/durable"
+	"ctr/internal/span"
 	"ctr/rootfs/inroot"
 	"ctr/rootfs/unpack"
 )
@@ -116,6 +117,7 @@ func (l *Layers) Unpack(ctx context.Context, chainID string, archive io.Reader, 
 }
 
 func (l *Layers) unpack(ctx context.Context, name string, archive io.Reader, lower []string) (err error) {
+	defer span.Begin("unpack layer").End()
 	tmp, err := l.reserve(ctx, name)
 	if err != nil {
 		return err
@@ -142,7 +144,10 @@ func (l *Layers) unpack(ctx context.Context, name string, archive io.Reader, low
 		return err
 	}
 	// The rename must not survive a crash that the files do not (ext4 writes them later).
-	if err := unix.Syncfs(tmp.Fd()); err != nil {
+	writing := span.Begin("write to disk")
+	err = unix.Syncfs(tmp.Fd())
+	writing.End()
+	if err != nil {
 		return os.NewSyscallError("syncfs", err)
 	}
 	if err := os.Rename(tmp.File().Name(), filepath.Join(l.dir, name)); err != nil {
