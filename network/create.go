@@ -14,18 +14,29 @@ import (
 	"ctr/network/rtnl"
 )
 
-// Create makes a network of what the user asked for: Name, Driver, IPv4, IPv6, Internal, Subnets, Labels, Options. It chooses
+// Create makes a network of what the user asked for: Name, Driver, IPv4, IPv6, Internal, Subnets, Labels, Options, or instead of
+// the last five families and settings those of ConfigFrom. It chooses
 // the rest, makes the network's device, and returns the whole Spec. On error nothing is left behind. It returns ErrExists,
 // ErrOverlap, ErrUnsupported, ErrPredefined or ErrInvalid where they apply.
 func (n *Networks) Create(ctx context.Context, s Spec) (Spec, error) {
 	if Predefined(s.Name) || s.Name == "default" {
 		return Spec{}, fmt.Errorf("operation is not permitted on %w %s", ErrPredefined, s.Name)
 	}
-	if s.Driver == "host" || s.Driver == "null" || s.Driver == "none" {
+	if s.ConfigOnly {
+		s.Driver = "null" // as in Docker, whatever driver is asked for
+		if err := s.checkConfiguration(); err != nil {
+			return Spec{}, err
+		}
+	} else if s.Driver == "host" || s.Driver == "null" || s.Driver == "none" {
 		return Spec{}, fmt.Errorf("%w: only one instance of network driver %q is allowed", ErrPredefined, s.Driver)
 	}
 	if s.Driver == "" {
 		s.Driver = "bridge"
+	}
+	if s.ConfigFrom != "" {
+		if err := n.configure(&s); err != nil {
+			return Spec{}, err
+		}
 	}
 	if err := s.validate(); err != nil {
 		return Spec{}, err
@@ -98,8 +109,8 @@ func (n *Networks) create(s Spec) (_ Spec, err error) {
 	if err := n.write(s); err != nil {
 		return Spec{}, err
 	}
-	// The device of the default bridge is made by its first container.
-	if s.Name == "bridge" {
+	// The device of the default bridge is made by its first container, a configuration has none.
+	if s.Name == "bridge" || s.ConfigOnly {
 		return s, nil
 	}
 	defer func() {
@@ -113,6 +124,9 @@ func (n *Networks) create(s Spec) (_ Spec, err error) {
 // sharesLink refuses a second network on a link of the host: the two would not be kept apart.
 func sharesLink(s Spec, others []Spec) error {
 	for _, o := range others {
+		if s.ConfigOnly || o.ConfigOnly {
+			continue
+		}
 		if p := s.Options[OptParent]; p != "" && p == o.Options[OptParent] {
 			return fmt.Errorf("%w: network %s is already using parent interface %s", ErrInvalid, o.Name, p)
 		}

@@ -57,6 +57,10 @@ func (n *Networks) planEndpoint(s SandboxSpec, es EndpointSpec, others []*attach
 	if a.network, err = n.Find(es.Network); err != nil {
 		return nil, err
 	}
+	if a.network.ConfigOnly {
+		return nil, withHint(fmt.Errorf("%w: network %s is a configuration, which no container can be on", ErrInvalid, a.network.Name),
+			"make a network from it with 'ctr network create --config-from "+a.network.Name+" NAME'")
+	}
 	if a.options, err = a.network.options(); err != nil {
 		return nil, err
 	}

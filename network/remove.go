@@ -34,6 +34,9 @@ func (n *Networks) Remove(ctx context.Context, ref string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := n.lent(s); err != nil {
+		return err
+	}
 	return n.remove(s)
 }
 

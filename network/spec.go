@@ -11,17 +11,21 @@ const SpecVersion = 1
 // Spec is a network: what the user asked for, with what was chosen for them at creation. It is pure data and the JSON of
 // network.json.
 type Spec struct {
-	Version  int               `json:"version"`
-	ID       string            `json:"id"` // 64 hexadecimal digits
-	Name     string            `json:"name"`
-	Driver   string            `json:"driver"` // bridge, host, none, macvlan, ipvlan
-	Created  time.Time         `json:"created"`
-	IPv4     bool              `json:"ipv4"`
-	IPv6     bool              `json:"ipv6"`
-	Internal bool              `json:"internal,omitempty"`
-	Subnets  []Subnet          `json:"subnets,omitempty"` // IPv4 first
-	Labels   map[string]string `json:"labels,omitempty"`
-	Options  map[string]string `json:"options,omitempty"` // Docker's keys and ours, as given
+	Version  int       `json:"version"`
+	ID       string    `json:"id"` // 64 hexadecimal digits
+	Name     string    `json:"name"`
+	Driver   string    `json:"driver"` // bridge, host, none, macvlan, ipvlan
+	Created  time.Time `json:"created"`
+	IPv4     bool      `json:"ipv4"`
+	IPv6     bool      `json:"ipv6"`
+	Internal bool      `json:"internal,omitempty"`
+	// Attachable is kept for inspection: every container may attach to every network.
+	Attachable bool              `json:"attachable,omitempty"`
+	ConfigOnly bool              `json:"configOnly,omitempty"` // lends its settings to others, and is none itself
+	ConfigFrom string            `json:"configFrom,omitempty"` // the name of the configuration that it was made from
+	Subnets    []Subnet          `json:"subnets,omitempty"`    // IPv4 first
+	Labels     map[string]string `json:"labels,omitempty"`
+	Options    map[string]string `json:"options,omitempty"` // Docker's keys and ours, as given
 	// Bridge is the name of the bridge device, for the bridge driver.
 	Bridge string `json:"bridge,omitempty"`
 }

@@ -99,6 +99,9 @@ func sortedByFamily(subnets []Subnet) []Subnet {
 func subnetsOf(networks []Spec) []taken {
 	var all []taken
 	for _, s := range networks {
+		if s.ConfigOnly {
+			continue
+		}
 		for _, sub := range s.Subnets {
 			all = append(all, taken{sub.Prefix, fmt.Sprintf("%s is network %s's", sub.Prefix, s.Name)})
 		}

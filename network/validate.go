@@ -53,11 +53,11 @@ func (s *Spec) checkOptions() error {
 		return err
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.Options)) {
-		if of := optionDrivers[key]; of != nil && !slices.Contains(of, s.Driver) {
+		if of := optionDrivers[key]; of != nil && !s.ConfigOnly && !slices.Contains(of, s.Driver) {
 			return fmt.Errorf("%w %s: it is for networks of the driver %s", ErrInvalid, key, strings.Join(of, " or "))
 		}
 	}
-	if (o.isolated4 || o.isolated6) && !s.Internal {
+	if (o.isolated4 || o.isolated6) && !s.Internal && !s.ConfigOnly {
 		return fmt.Errorf("%w: the gateway mode isolated is for internal networks, with --internal", ErrInvalid)
 	}
 	if s.IPv6 && o.mtu != 0 && o.mtu < minMTU6 {

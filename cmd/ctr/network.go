@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,12 @@ func (a *app) networkCreateCommand() *cli.Command {
 			boolFlag("ipv6", "Enable IPv6 address assignment"),
 			boolFlag("internal", "Restrict external access to the network"),
 			boolFlag("attachable", "Taken for Docker's sake: every container may attach"),
+			boolFlag("config-only", "Create a configuration only network"),
+			textFlag("config-from", "The network from which to copy the configuration"),
+			textFlag("ipam-driver", "IP Address Management Driver: default is the only one"),
+			listFlag("ipam-opt", "Refused: the IP Address Management driver has no options"),
+			textFlag("scope", "Scope of the network: local is the only one"),
+			boolFlag("ingress", "Refused: networks are of this host alone"),
 			listFlag("label", "Set metadata on a network"),
 			listFlag("opt", "Set driver specific options", "o"),
 		},
@@ -62,6 +69,10 @@ func (a *app) networkCreateCommand() *cli.Command {
 func parseNetwork(c *cli.Context) (network.Spec, error) {
 	s := network.Spec{
 		Name: c.Args().First(), Driver: c.String("driver"), IPv4: c.Bool("ipv4"), IPv6: c.Bool("ipv6"), Internal: c.Bool("internal"),
+		Attachable: c.Bool("attachable"), ConfigOnly: c.Bool("config-only"), ConfigFrom: c.String("config-from"),
+	}
+	if err := refuseCluster(c); err != nil {
+		return s, err
 	}
 	if strings.TrimSpace(s.Name) == "" {
 		return s, errors.New("network name cannot be blank")
@@ -86,6 +97,21 @@ func parseNetwork(c *cli.Context) (network.Spec, error) {
 		}
 	}
 	return s, err
+}
+
+// refuseCluster refuses what only networks of several hosts, or of plugins, could heed.
+func refuseCluster(c *cli.Context) error {
+	switch scope, ipam := c.String("scope"), c.String("ipam-driver"); {
+	case c.Bool("ingress"):
+		return errors.New("--ingress is not supported: it is for networks of a swarm, and there is none; publish ports with -p")
+	case scope != "" && scope != "local":
+		return fmt.Errorf("network scope %q is not supported: networks are of this host alone; leave --scope out", scope)
+	case ipam != "" && ipam != "default":
+		return fmt.Errorf("IPAM driver %q is not supported: leave --ipam-driver out, and say which addresses with --subnet and --ip-range", ipam)
+	case len(c.StringSlice("ipam-opt")) > 0:
+		return errors.New("--ipam-opt is not supported: say which addresses with --subnet, --ip-range and --aux-address")
+	}
+	return nil
 }
 
 func (a *app) networkLsCommand() *cli.Command {

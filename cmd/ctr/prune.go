@@ -212,7 +212,7 @@ func (p *pruner) networks(ctx context.Context) {
 	}
 	var gone []string
 	for _, n := range all {
-		if predefined(n.Name) || !p.filter.takes(n.Created, n.Labels) {
+		if predefined(n.Name) || n.ConfigOnly || !p.filter.takes(n.Created, n.Labels) {
 			continue
 		}
 		err := p.in.Networks.Remove(ctx, n.ID)

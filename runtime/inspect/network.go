@@ -57,7 +57,8 @@ func running(s network.Spec, users []network.User) apinet.Inspect {
 		Network: apinet.Network{
 			Name: s.Name, ID: s.ID, Created: s.Created, Scope: "local", Driver: driver, EnableIPv4: s.IPv4, EnableIPv6: s.IPv6,
 			IPAM:     apinet.IPAM{Driver: "default", Options: map[string]string{}, Config: []apinet.IPAMConfig{}},
-			Internal: s.Internal, Options: table(s.Options), Labels: table(s.Labels),
+			Internal: s.Internal, Attachable: s.Attachable, ConfigOnly: s.ConfigOnly,
+			ConfigFrom: apinet.ConfigReference{Network: s.ConfigFrom}, Options: table(s.Options), Labels: table(s.Labels),
 		},
 		Containers: map[string]apinet.EndpointResource{},
 	}
@@ -68,7 +69,7 @@ func running(s network.Spec, users []network.User) apinet.Inspect {
 		})
 		status[sub.Prefix] = usage(sub, users)
 	}
-	if len(status) > 0 {
+	if len(status) > 0 && !s.ConfigOnly {
 		r.Status = &apinet.Status{IPAM: apinet.IPAMStatus{Subnets: status}}
 	}
 	for _, u := range users {
