@@ -15,6 +15,7 @@ type client struct {
 	want attach.Request
 	// process is the pidfd of a process that keeps the sandbox for as long as it runs; it has no conn.
 	process *os.File
+	left    chan struct{} // closed when a client that wants a start has gone; nil for others
 
 	mu   sync.Mutex // one frame at a time: stdout and stderr are copied side by side
 	gone bool

@@ -24,6 +24,7 @@ type Keeper struct {
 	mu       sync.Mutex
 	unheard  map[*attach.Conn]bool // who is at the door
 	program  *Program              // nil between runs
+	runs     chan struct{}         // closed while a program runs
 	services *serving              // nil: none
 }
 
@@ -50,7 +51,7 @@ func New(listener *net.UnixListener) *Keeper {
 }
 
 func newKeeper(listener *net.UnixListener) *Keeper {
-	return &Keeper{hub: newHub(), listener: listener, orders: make(chan Order), changed: make(chan bool, 1), unheard: map[*attach.Conn]bool{}}
+	return &Keeper{hub: newHub(), listener: listener, orders: make(chan Order), changed: make(chan bool, 1), unheard: map[*attach.Conn]bool{}, runs: make(chan struct{})}
 }
 
 // Serve starts services, which the keeper owns from then on. They end with StopServices.
@@ -197,9 +198,30 @@ func (k *Keeper) hear(conn *attach.Conn) (*client, error) {
 		return nil, nil
 	}
 	if c.want.Start || c.want.Leave {
-		go func() { k.orders <- Order{Request: c.want, conn: conn} }() // taken when no program runs
+		if c.want.Start {
+			c.left = make(chan struct{})
+		}
+		go k.offer(c)
 	}
 	return c, nil
+}
+
+// offer hands the monitor what a client orders, which it takes when no program runs. Who wants a start gets it as well when another
+// client was faster: the program runs, and the client is attached to it. Who has left wants nothing.
+func (k *Keeper) offer(c *client) {
+	o := Order{Request: c.want, conn: c.conn}
+	var runs chan struct{} // never, for other orders
+	if c.want.Start {
+		k.mu.Lock()
+		runs = k.runs
+		k.mu.Unlock()
+	}
+	select {
+	case k.orders <- o:
+	case <-runs:
+		o.Started([]byte("{}"))
+	case <-c.left:
+	}
 }
 
 // serve takes a client's frames until it leaves, or the keeper is suspended.
@@ -221,6 +243,9 @@ func (k *Keeper) serve(c *client) {
 		if err != nil {
 			k.hub.remove(c)
 			c.conn.Close()
+			if c.left != nil {
+				close(c.left)
+			}
 			if p != nil && c.want.Stdin && p.StdinOnce {
 				p.stdin.close()
 			}

@@ -271,6 +271,56 @@ func TestOrders(t *testing.T) {
 	}
 }
 
+// Of two who start a container at the same time the second one is not forgotten until the first one's program has ended, to start
+// another one then: it is attached to the same.
+func TestSecondStarterJoinsTheFirst(t *testing.T) {
+	k, path := testKeeper(t)
+	starter := func() (*attach.Client, *bytes.Buffer) {
+		conn, err := attach.Dial(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := new(bytes.Buffer)
+		c, err := attach.NewStarter(conn, attach.Streams{Stdout: out})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, out
+	}
+	gone, _ := starter()
+	waitClients(t, k, 1)
+	gone.Close()
+	waitClients(t, k, 0)
+	first, _ := starter()
+	order := <-k.Orders()
+	second, early := starter()
+	waitClients(t, k, 2)
+	p := run(t, k, "read x; echo $x")
+	third, late := starter()
+	order.Started(nil)
+	for _, c := range []*attach.Client{first, second, third} {
+		if _, started, err := c.AwaitStart(); err != nil || !started {
+			t.Fatalf("answer %v, %v", started, err)
+		}
+	}
+	writer := attachTo(t, path, attach.Streams{Stdin: strings.NewReader("word\n")})
+	ended := make(chan int, 1)
+	go func() { ended <- finish(t, k, p) }()
+	for _, c := range []*attach.Client{writer, first, second, third} {
+		if _, err := c.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	if <-ended; early.String() != "word\n" || late.String() != "word\n" {
+		t.Errorf("read %q, %q", early, late)
+	}
+	select {
+	case order := <-k.Orders():
+		t.Errorf("another order: %+v", order.Request)
+	default:
+	}
+}
+
 func TestStrangerIsLetGo(t *testing.T) {
 	k, path := testKeeper(t)
 	conn, err := attach.Dial(path)

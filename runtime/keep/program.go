@@ -57,6 +57,7 @@ func (k *Keeper) Run(p *Program) error {
 	}
 	k.mu.Lock()
 	k.program = p
+	close(k.runs)
 	k.mu.Unlock()
 	k.hub.rest(nil)
 	return p.begin()
@@ -163,7 +164,7 @@ func exitCode(ws unix.WaitStatus) int {
 func (p *Program) End() error {
 	p.pumps.Wait()
 	p.keeper.mu.Lock()
-	p.keeper.program = nil
+	p.keeper.program, p.keeper.runs = nil, make(chan struct{})
 	p.keeper.mu.Unlock()
 	p.stdin.close()
 	for _, f := range p.outputs() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"ctr/runtime/attach"
 	"ctr/runtime/container"
@@ -70,8 +71,15 @@ func (in *Installation) session(c *container.Container, streams attach.Streams, 
 func (in *Installation) Start(ctx context.Context, c *container.Container, streams *attach.Streams) (*Session, []string, error) {
 	in.meet(ctx, c)
 	lock, err := in.lockToStart(ctx, c)
-	if errors.Is(err, errLingers) {
-		return in.startAgain(ctx, c, streams)
+	for p, last := patient(c), time.Now().Add(settleTimeout); errors.Is(err, errLingers); lock, err = in.lockToStart(ctx, c) {
+		session, warnings, err := in.startAgain(ctx, c, streams)
+		if !errors.Is(err, attach.ErrKeeperGone) || time.Now().After(last) {
+			return session, warnings, err
+		}
+		// Who used the sandbox has gone, or somebody else's start has failed.
+		if err := p.wait(ctx); err != nil {
+			return nil, nil, err
+		}
 	}
 	if err != nil || lock == nil {
 		return nil, nil, err

@@ -9,11 +9,12 @@ import (
 )
 
 // StartAgain has the monitor of a container that has ended, and whose sandbox others use, start it again in that sandbox. It
-// returns what Spawn does, and the client that is attached from before the program's first byte of output.
+// returns what Spawn does, and the client that is attached from before the program's first byte of output. If the monitor ends
+// instead, since nobody uses the sandbox any more or another start has failed, it returns attach.ErrKeeperGone.
 func StartAgain(ctx context.Context, c *container.Container, streams attach.Streams) (*attach.Client, []string, error) {
 	conn, err := attach.Dial(c.AttachPath())
 	if err != nil {
-		return nil, nil, fmt.Errorf("start container %s again: %w", c.Name, err)
+		return nil, nil, fmt.Errorf("start container %s again: %w: %w", c.Name, attach.ErrKeeperGone, err)
 	}
 	client, err := attach.NewStarter(conn, streams)
 	if err != nil {
