@@ -82,15 +82,19 @@ func (a *app) renameCommand() *cli.Command {
 			if err := a.needArgs(c, 2, 2); err != nil {
 				return err
 			}
+			name, other := c.Args().First(), c.Args().Get(1)
+			if name == "" || other == "" {
+				return errors.New("neither old nor new names may be empty")
+			}
 			in, err := a.open()
 			if err != nil {
 				return err
 			}
-			target, err := in.Find(c.Args().First())
+			target, err := in.Find(name)
 			if err != nil {
 				return err
 			}
-			return in.Rename(c.Context, target, c.Args().Get(1))
+			return in.Rename(c.Context, target, other)
 		},
 	}
 }
@@ -112,23 +116,42 @@ func (a *app) waitCommand() *cli.Command {
 	}
 }
 
-// runWait waits for containers in turn; the order of the codes is that of the names.
+// runWait waits for containers side by side, since one with --rm is gone once it has ended; the order of the codes is that of the
+// names. What cannot be waited for is said at once, not when the others have ended.
 func runWait(ctx context.Context, in *lifecycle.Installation, names []string, ui *ui) error {
-	var errs []error
+	type end struct {
+		code int
+		err  error
+	}
+	var ends []chan end
+	var told error
 	for _, name := range names {
 		c, err := in.Find(name)
 		if err != nil {
-			errs = append(errs, err)
+			ui.report("wait", err)
+			told = ended(codeFailed)
 			continue
 		}
-		code, err := in.Wait(ctx, c)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		ui.printf("%d\n", code)
+		one := make(chan end, 1)
+		ends = append(ends, one)
+		go func() {
+			code, err := in.Wait(ctx, c)
+			one <- end{code, err}
+		}()
 	}
-	return errors.Join(errs...)
+	var errs []error
+	for _, one := range ends {
+		e := <-one
+		if e.err != nil {
+			errs = append(errs, e.err)
+			continue
+		}
+		ui.printf("%d\n", e.code)
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	return told
 }
 
 // removeCommand is `network rm` or `volume rm`. With --force, one that is not there is as good as removed.
