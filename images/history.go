@@ -8,7 +8,7 @@ type Step struct {
 	Created   time.Time
 	CreatedBy string
 	Comment   string
-	Size      int64 // bytes of its layer as it is stored; 0 without one
+	Layer     *Layer // that it made; nil: none
 }
 
 // History tells how the image was made, the last step first. Layers that the configuration says nothing of are steps too.
@@ -21,12 +21,12 @@ func (i Image) History() []Step {
 			s.Created = *h.Created
 		}
 		if !h.EmptyLayer && len(layers) > 0 {
-			s.Size, layers = layers[0].Size, layers[1:]
+			s.Layer, layers = &layers[0], layers[1:]
 		}
 		steps = append([]Step{s}, steps...)
 	}
-	for _, l := range layers {
-		steps = append([]Step{{Created: i.Created, Size: l.Size}}, steps...)
+	for n := range layers {
+		steps = append([]Step{{Created: i.Created, Layer: &layers[n]}}, steps...)
 	}
 	if len(steps) > 0 {
 		steps[0].ID = i.ID

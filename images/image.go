@@ -18,7 +18,6 @@ type Image struct {
 	Names       []string  // its tags as Docker prints them (busybox:latest), sorted
 	RepoDigests []string  // what registries call it (busybox@sha256:<hex>), sorted
 	Created     time.Time // zero if the configuration does not say
-	Size        int64     // bytes in this store: configuration and layers, the latter mostly compressed
 	Platform    string    // os/architecture[/variant]
 	Config      Config
 	Layers      []Layer // the base first

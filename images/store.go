@@ -212,14 +212,11 @@ func (s *Store) image(index v1.Index, id string) (Image, error) {
 		return Image{}, fmt.Errorf("read configuration %s: %w", m.Config.Digest, err)
 	}
 	i := Image{
-		ID: id, Digest: d.Digest.String(), Size: m.Config.Size, Platform: formatPlatform(normalize(c.Platform)),
+		ID: id, Digest: d.Digest.String(), Platform: formatPlatform(normalize(c.Platform)),
 		Config: c, Layers: layersOf(m, c),
 	}
 	if c.Created != nil {
 		i.Created = *c.Created
-	}
-	for _, l := range i.Layers {
-		i.Size += l.Size
 	}
 	s.addNames(&i, index)
 	return i, nil

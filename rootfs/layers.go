@@ -175,7 +175,7 @@ func (l *Layers) Remove(chainID string) error {
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
-	if err := errors.Join(err, l.discard(tmp)); err != nil {
+	if err := errors.Join(err, l.discard(tmp), l.forgetSize(name+sizeSuffix)); err != nil {
 		return fmt.Errorf("remove layer %.12s: %w", name, err)
 	}
 	return nil
@@ -190,6 +190,7 @@ func (l *Layers) Sweep() error {
 	var errs []error
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), tmpPrefix) {
+			errs = append(errs, l.forgetSize(e.Name()))
 			continue
 		}
 		tmp, err := inroot.Open(filepath.Join(l.dir, e.Name()))

@@ -87,6 +87,46 @@ func TestLayers(t *testing.T) {
 	})
 }
 
+// The size of a layer is counted once; what says it goes with the layer.
+func TestSizeOfLayer(t *testing.T) {
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		l := openLayers(t, h.Dir)
+		id := chainID(0xabc)
+		if n := l.Size(id); n != 0 {
+			t.Errorf("a layer that is not there has %d bytes", n)
+		}
+		archive := Archive(t, Dir("d", 0o755), File("d/f", "12345"), File("g", "678"), Symlink("l", "g"))
+		if err := l.Unpack(t.Context(), id, bytes.NewReader(archive)); err != nil {
+			t.Fatal(err)
+		}
+		if n := l.Size(id); n != 8 {
+			t.Errorf("%d bytes, want 8", n)
+		}
+		if err := os.Remove(filepath.Join(l.Path(id), "g")); err != nil {
+			t.Fatal(err)
+		}
+		if n := l.Size(id); n != 8 {
+			t.Errorf("counted again: %d bytes", n)
+		}
+		record := l.Path(id) + ".size"
+		if err := os.WriteFile(record, nil, 0o600); err != nil { // a crash of the machine
+			t.Fatal(err)
+		}
+		if n := l.Size(id); n != 5 {
+			t.Errorf("with an empty record: %d bytes, want 5", n)
+		}
+		if err := l.Remove(id); err != nil || len(names(t, h.Dir)) > 0 {
+			t.Errorf("removed: %v, left: %q", err, names(t, h.Dir))
+		}
+		if err := os.WriteFile(record, []byte("5"), 0o600); err != nil { // of one who counted meanwhile
+			t.Fatal(err)
+		}
+		if err := l.Sweep(); err != nil || len(names(t, h.Dir)) > 0 {
+			t.Errorf("swept: %v, left: %q", err, names(t, h.Dir))
+		}
+	})
+}
+
 func TestMalformedChainIDs(t *testing.T) {
 	dir := t.TempDir()
 	l := openLayers(t, dir)

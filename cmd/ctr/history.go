@@ -47,14 +47,18 @@ func runHistory(in *lifecycle.Installation, name string, o format.Options, exact
 	if exact {
 		listing = format.StepsExact
 	}
-	return format.Write(ui.out, listing, o, historyRows(image, o.NoTrunc, exact))
+	return format.Write(ui.out, listing, o, historyRows(in, image, o.NoTrunc, exact))
 }
 
-func historyRows(image images.Image, noTrunc, exact bool) []format.Step {
+func historyRows(in *lifecycle.Installation, image images.Image, noTrunc, exact bool) []format.Step {
 	now := time.Now()
 	var rows []format.Step
 	for _, s := range image.History() {
-		rows = append(rows, format.Step{Step: s, Exact: exact, NoTrunc: noTrunc, Now: now})
+		row := format.Step{Step: s, Exact: exact, NoTrunc: noTrunc, Now: now}
+		if s.Layer != nil {
+			row.Bytes = in.LayerSize(*s.Layer)
+		}
+		rows = append(rows, row)
 	}
 	return rows
 }

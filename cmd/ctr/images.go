@@ -56,7 +56,7 @@ func runImages(_ context.Context, in *lifecycle.Installation, o imagesOptions, u
 	var rows []format.Image
 	seen := map[string]bool{}
 	for _, i := range all {
-		names := i.Names
+		names, size := i.Names, in.ImageSize(i)
 		if len(names) == 0 {
 			names = []string{""}
 		}
@@ -65,7 +65,7 @@ func runImages(_ context.Context, in *lifecycle.Installation, o imagesOptions, u
 				continue
 			}
 			seen[i.ID] = true
-			rows = append(rows, imageRow(i, name, len(users(i.ID)), o.NoTrunc, now))
+			rows = append(rows, imageRow(i, name, size, len(users(i.ID)), o.NoTrunc, now))
 		}
 	}
 	listing := format.Images
@@ -75,10 +75,10 @@ func runImages(_ context.Context, in *lifecycle.Installation, o imagesOptions, u
 	return format.Write(ui.out, listing, o.Options, rows)
 }
 
-func imageRow(i images.Image, name string, users int, noTrunc bool, now time.Time) format.Image {
+func imageRow(i images.Image, name string, size int64, users int, noTrunc bool, now time.Time) format.Image {
 	repo, tag := splitTag(name)
 	row := format.Image{
-		Repo: repo, TagName: tag, ImageID: i.ID, ManifestID: i.Digest, Created: i.Created, Bytes: i.Size, Users: users, NoTrunc: noTrunc, Now: now,
+		Repo: repo, TagName: tag, ImageID: i.ID, ManifestID: i.Digest, Created: i.Created, Bytes: size, Users: users, NoTrunc: noTrunc, Now: now,
 	}
 	if row.Repo == "" {
 		row.Repo = "<none>"

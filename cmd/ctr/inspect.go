@@ -171,7 +171,7 @@ func (f *finder) image(name string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return inspect.Image(i), nil
+	return inspect.Image(i, f.in.ImageSize(i)), nil
 }
 
 func (f *finder) network(name string) (any, error) {

@@ -15,6 +15,7 @@ import (
 	"ctr/images"
 	"ctr/internal/durable"
 	"ctr/network"
+	"ctr/rootfs"
 	"ctr/runtime/container"
 	"ctr/runtime/events"
 	"ctr/runtime/lifecycle"
@@ -187,7 +188,7 @@ func (p *pruner) containers(ctx context.Context) {
 		if c.State().Active() || !p.filter.takes(c.Created, c.Labels) {
 			continue
 		}
-		size := diskUsage(c.UpperDir())
+		size := rootfs.Usage(c.UpperDir())
 		err := p.in.Remove(ctx, c, lifecycle.RemoveOptions{})
 		switch {
 		case errors.Is(err, container.ErrRunning), errors.Is(err, container.ErrNotFound): // started or removed meanwhile
@@ -240,7 +241,7 @@ func (p *pruner) volumes(named bool) {
 		if !named && !v.Anonymous || !p.filter.takes(v.Created, v.Labels) {
 			continue
 		}
-		size := diskUsage(v.Path())
+		size := rootfs.Usage(v.Path())
 		err := p.in.RemoveVolume(v.Name)
 		var inUse *lifecycle.VolumeInUseError
 		switch {
@@ -276,7 +277,7 @@ func (p *pruner) images(ctx context.Context, named bool) {
 				gone = append(gone, "untagged: "+r.Untagged)
 			}
 			if r.Deleted != "" {
-				gone, p.reclaimed = append(gone, "deleted: "+r.Deleted), p.reclaimed+i.Size
+				gone, p.reclaimed = append(gone, "deleted: "+r.Deleted), p.reclaimed+p.sizeOf(i, r.Chains)
 				p.in.NotifyOf(events.Image, "delete", r.Deleted, "name", r.Deleted)
 				p.errs = append(p.errs, removeLayers(p.in, r.Chains))
 			}
@@ -284,4 +285,10 @@ func (p *pruner) images(ctx context.Context, named bool) {
 	}
 	p.errs = slices.DeleteFunc(p.errs, func(err error) bool { return err == nil })
 	p.list("Deleted Images:", gone)
+}
+
+// sizeOf is how many bytes those of an image's layers take that go with it.
+func (p *pruner) sizeOf(i images.Image, chains []string) int64 {
+	i.Layers = slices.DeleteFunc(slices.Clone(i.Layers), func(l images.Layer) bool { return !slices.Contains(chains, l.ChainID) })
+	return p.in.ImageSize(i)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ctr/cmd/ctr/internal/format"
+	"ctr/rootfs"
 	"ctr/runtime/container"
 	"ctr/runtime/lifecycle"
 )
@@ -109,10 +110,10 @@ func runPs(_ context.Context, in *lifecycle.Installation, o psOptions, ui *ui) e
 
 // sizes are the bytes of a container's writable layer, and with its image's.
 func sizes(in *lifecycle.Installation, c *container.Container) (rw, all int64) {
-	rw = diskUsage(c.UpperDir())
+	rw = rootfs.Usage(c.UpperDir())
 	all = rw
 	for _, id := range c.Rootfs.Layers {
-		all += diskUsage(in.Layers.Path(id))
+		all += in.Layers.Size(id)
 	}
 	return rw, all
 }

@@ -8,6 +8,7 @@ import (
 
 	"ctr/cmd/ctr/internal/format"
 	"ctr/images"
+	"ctr/rootfs"
 	"ctr/runtime/lifecycle"
 )
 
@@ -84,7 +85,7 @@ func measureLayers(in *lifecycle.Installation, all []images.Image) map[string]la
 		for _, l := range i.Layers {
 			u, known := layers[l.ChainID]
 			if !known {
-				u.bytes = l.Size + diskUsage(in.Layers.Path(l.ChainID))
+				u.bytes = in.LayerSize(l)
 			}
 			u.images++
 			layers[l.ChainID] = u
@@ -97,7 +98,7 @@ func containersUsage(in *lifecycle.Installation) (format.DiskUsage, error) {
 	d := format.DiskUsage{Kind: "Containers"}
 	all, broken := in.Containers.List()
 	for _, c := range all {
-		size := diskUsage(c.UpperDir())
+		size := rootfs.Usage(c.UpperDir())
 		d.All++
 		d.Bytes += size
 		if c.State().Active() {
@@ -117,7 +118,7 @@ func volumesUsage(in *lifecycle.Installation) (format.DiskUsage, error) {
 	}
 	users, err := in.VolumeUsers()
 	for _, v := range all {
-		size := diskUsage(v.Path())
+		size := rootfs.Usage(v.Path())
 		d.All++
 		d.Bytes += size
 		if len(users[v.Name]) > 0 {

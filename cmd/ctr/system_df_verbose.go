@@ -7,6 +7,7 @@ import (
 
 	"ctr/cmd/ctr/internal/format"
 	"ctr/images"
+	"ctr/rootfs"
 	"ctr/runtime/lifecycle"
 )
 
@@ -43,7 +44,7 @@ func measureAll(in *lifecycle.Installation) (u diskDetail, err error) {
 	all, broken := in.Containers.List()
 	for _, c := range all {
 		row := format.Container{Summary: v.view(c).Summary(now), Now: now}
-		row.SizeOf = func() (int64, int64) { return diskUsage(c.UpperDir()), 0 }
+		row.SizeOf = func() (int64, int64) { return rootfs.Usage(c.UpperDir()), 0 }
 		u.Containers = append(u.Containers, row)
 	}
 	volumes, err := in.Volumes.List()
@@ -70,8 +71,8 @@ func imagesInDetail(in *lifecycle.Installation, now time.Time) ([]format.Image, 
 			names = []string{""}
 		}
 		for _, name := range names {
-			row := imageRow(i, name, len(users(i.ID)), false, now)
-			row.Shared, row.Unique, row.Bytes = &shared, &unique, shared+unique
+			row := imageRow(i, name, shared+unique, len(users(i.ID)), false, now)
+			row.Shared, row.Unique = &shared, &unique
 			rows = append(rows, row)
 		}
 	}

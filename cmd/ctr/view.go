@@ -2,8 +2,6 @@ package main
 
 import (
 	"errors"
-	"io/fs"
-	"path/filepath"
 
 	api "github.com/moby/moby/api/types/container"
 
@@ -68,24 +66,4 @@ type summary struct {
 	api.Summary
 	container *container.Container
 	state     container.State
-}
-
-// diskUsage is how many bytes the files below a folder take.
-func diskUsage(dir string) int64 {
-	var sum int64
-	filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error { //nolint:errcheck // what goes meanwhile takes nothing
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return fs.SkipDir
-		}
-		if d.Type().IsRegular() {
-			if info, err := d.Info(); err == nil {
-				sum += info.Size()
-			}
-		}
-		return nil
-	})
-	return sum
 }

@@ -10,6 +10,7 @@ import (
 
 	"ctr/cmd/ctr/internal/format"
 	"ctr/cmd/ctr/internal/options"
+	"ctr/rootfs"
 	"ctr/runtime/lifecycle"
 	"ctr/runtime/volume"
 )
@@ -99,7 +100,7 @@ func runVolumeLs(_ context.Context, in *lifecycle.Installation, o format.Options
 }
 
 func volumeRow(v *volume.Volume, users int) format.Volume {
-	return format.Volume{Spec: v.Spec, Path: v.Path(), SizeOf: func() int64 { return diskUsage(v.Path()) }, Users: users}
+	return format.Volume{Spec: v.Spec, Path: v.Path(), SizeOf: func() int64 { return rootfs.Usage(v.Path()) }, Users: users}
 }
 
 // volumeFilters is the test for `volume ls`.

@@ -8,8 +8,8 @@ import (
 	"ctr/images"
 )
 
-// Image returns what `ctr image inspect` shows.
-func Image(i images.Image) apiimage.InspectResponse {
+// Image returns what `ctr image inspect` shows of an image of so many bytes.
+func Image(i images.Image, size int64) apiimage.InspectResponse {
 	r := apiimage.InspectResponse{
 		ID:           i.ID,
 		RepoTags:     list(i.Names),
@@ -20,7 +20,7 @@ func Image(i images.Image) apiimage.InspectResponse {
 		Variant:      i.Config.Variant,
 		Os:           i.Config.OS,
 		OsVersion:    i.Config.OSVersion,
-		Size:         i.Size,
+		Size:         size,
 		RootFS:       apiimage.RootFS{Type: "layers"},
 	}
 	if !i.Created.IsZero() {

@@ -187,13 +187,13 @@ func TestUsage(t *testing.T) {
 func TestImage(t *testing.T) {
 	i := images.Image{
 		ID: "sha256:" + strings.Repeat("2e", 32), Digest: "sha256:" + strings.Repeat("3d", 32), Names: []string{"toolbox:latest"},
-		RepoDigests: []string{"toolbox@sha256:" + strings.Repeat("3d", 32)}, Created: then, Size: 12345,
+		RepoDigests: []string{"toolbox@sha256:" + strings.Repeat("3d", 32)}, Created: then,
 		Layers: []images.Layer{{DiffID: "sha256:" + strings.Repeat("4c", 32)}},
 	}
 	i.Config.Architecture, i.Config.OS = "amd64", "linux"
 	i.Config.Config.Cmd, i.Config.Config.ExposedPorts = []string{"sh"}, map[string]struct{}{"80/tcp": {}}
 	i.Config.History = []v1.History{{Comment: "first"}, {Comment: "last"}}
-	golden(t, "image", Image(i))
+	golden(t, "image", Image(i, 12345))
 }
 
 // TestDefaultBridge shows the place on the default bridge as Docker did before version 29, too.

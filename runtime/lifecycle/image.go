@@ -121,6 +121,18 @@ func parseExposed(s string) (network.Expose, error) {
 	return e, fmt.Errorf("image exposes %q: invalid protocol", s)
 }
 
+// LayerSize is how many bytes a layer takes: packed, as it came, and unpacked once a container was made of it.
+func (in *Installation) LayerSize(l images.Layer) int64 { return l.Size + in.Layers.Size(l.ChainID) }
+
+// ImageSize is how many bytes an image's layers take, also those that it has in common with others.
+func (in *Installation) ImageSize(i images.Image) int64 {
+	var sum int64
+	for _, l := range i.Layers {
+		sum += in.LayerSize(l)
+	}
+	return sum
+}
+
 // NotifyTag writes in the journal that an image has got a name.
 func (in *Installation) NotifyTag(name string) {
 	ref, err := images.ParseReference(name)

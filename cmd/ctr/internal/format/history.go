@@ -13,6 +13,7 @@ import (
 // Step is a row of `history`.
 type Step struct {
 	images.Step
+	Bytes   int64
 	Exact   bool // sizes in bytes
 	NoTrunc bool
 	Now     time.Time
@@ -60,9 +61,9 @@ func (s Step) CreatedBy() string {
 // Size is that of the layer.
 func (s Step) Size() string {
 	if s.Exact {
-		return strconv.FormatInt(s.Step.Size, 10)
+		return strconv.FormatInt(s.Bytes, 10)
 	}
-	return units.HumanSizeWithPrecision(float64(s.Step.Size), 3)
+	return units.HumanSizeWithPrecision(float64(s.Bytes), 3)
 }
 
 // Comment is what was said of it.
