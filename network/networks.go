@@ -84,8 +84,11 @@ func (n *Networks) Close() error {
 }
 
 // Find returns the network that has the name, or the ID, or alone an ID that begins so. It returns ErrNotFound if there is
-// none, and an error if several have an ID that begins so.
+// none, and an error if several have an ID that begins so, or if the name is empty.
 func (n *Networks) Find(ref string) (Spec, error) {
+	if ref == "" {
+		return Spec{}, errors.New("invalid network name or ID: value is empty")
+	}
 	if id, err := os.Readlink(n.namePath(ref)); err == nil && checkName(ref) == nil {
 		if s, err := n.read(id); !errors.Is(err, os.ErrNotExist) {
 			return s, err

@@ -14,9 +14,16 @@ import (
 )
 
 // specResources reads the flags of resourceFlags, and --shm-size.
-func specResources(c *cli.Context, s *container.Spec) (err error) {
-	r := &s.Resources
-	if err := specMemory(c, r); err != nil {
+func specResources(c *cli.Context, s *container.Spec) error {
+	if err := readResources(c, &s.Resources); err != nil {
+		return err
+	}
+	return compareResources(&s.Resources)
+}
+
+// readResources reads them one by one: what it takes may still conflict.
+func readResources(c *cli.Context, r *container.Resources) (err error) {
+	if err := readMemory(c, r); err != nil {
 		return err
 	}
 	if text := c.String("cpus"); text != "" {
@@ -49,9 +56,6 @@ func specResources(c *cli.Context, s *container.Spec) (err error) {
 		}
 		number.to(n)
 	}
-	if r.NanoCPUs > 0 && (r.CPUQuota != 0 || r.CPUPeriod != 0) {
-		return errors.New("conflicting options: Nano CPUs and CPU Period cannot both be set")
-	}
 	if w := r.BlkioWeight; w != 0 && (w < 10 || w > 1000) {
 		return errors.New("range of blkio weight is from 10 to 1000")
 	}
@@ -83,7 +87,7 @@ func specResources(c *cli.Context, s *container.Spec) (err error) {
 	return err
 }
 
-func specMemory(c *cli.Context, r *container.Resources) (err error) {
+func readMemory(c *cli.Context, r *container.Resources) (err error) {
 	for _, size := range []struct {
 		flag  string
 		to    *int64
@@ -100,7 +104,14 @@ func specMemory(c *cli.Context, r *container.Resources) (err error) {
 			}
 		}
 	}
+	return nil
+}
+
+// compareResources refuses limits that contradict each other.
+func compareResources(r *container.Resources) error {
 	switch {
+	case r.NanoCPUs > 0 && (r.CPUQuota != 0 || r.CPUPeriod != 0):
+		return errors.New("conflicting options: Nano CPUs and CPU Period cannot both be set")
 	case r.MemorySwap > 0 && r.Memory == 0:
 		return errors.New("you should always set the Memory limit when using Memoryswap limit, see usage")
 	case r.MemorySwap > 0 && r.MemorySwap < r.Memory:

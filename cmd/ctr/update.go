@@ -35,6 +35,9 @@ func (a *app) updateCommand() *cli.Command {
 			if c.NumFlags() == 0 {
 				return &usageError{"you must provide one or more flags when using this command", codeFailed}
 			}
+			if err := checkUpdate(c); err != nil {
+				return err
+			}
 			in, err := a.open()
 			if err != nil {
 				return err
@@ -42,6 +45,15 @@ func (a *app) updateCommand() *cli.Command {
 			return runUpdate(c.Context, in, c.Args().Slice(), change, a.ui)
 		},
 	}
+}
+
+// checkUpdate finds what is wrong with a flag, whatever container it is for. What contradicts other limits is seen there.
+func checkUpdate(c *cli.Context) error {
+	if err := readResources(c, new(container.Resources)); err != nil {
+		return err
+	}
+	_, err := options.RestartPolicy(c.String("restart"))
+	return err
 }
 
 // specUpdate changes what the flags name, and leaves the rest as it is.

@@ -22,6 +22,10 @@ var (
 	ErrBusy = errors.New("container is being changed by another command")
 )
 
+// errEmptyRef says that an empty word names no container, in Docker's words: a variable of a script that was not set, above all,
+// and nothing that somebody has removed.
+var errEmptyRef = errors.New("invalid container name or ID: value is empty")
+
 // ConflictError is returned when a name is taken. It wraps ErrNameInUse.
 type ConflictError struct {
 	Name, Holder string // the name, and the ID of the container that has it

@@ -104,8 +104,11 @@ func (s *Store) Load(id string) (*Container, error) {
 }
 
 // Find returns the container that a user means: by its ID, by its name (with or without a leading slash), or by a prefix of
-// its ID. It returns ErrNotFound, or an *AmbiguousError that lists the candidates.
+// its ID. It returns ErrNotFound, an *AmbiguousError that lists the candidates, or, for an empty name, neither.
 func (s *Store) Find(ref string) (*Container, error) {
+	if ref == "" {
+		return nil, errEmptyRef
+	}
 	name := strings.TrimPrefix(ref, "/")
 	if isFullID(name) {
 		if c, err := s.Load(name); err == nil || !errors.Is(err, ErrNotFound) {

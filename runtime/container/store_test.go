@@ -43,10 +43,14 @@ func TestFind(t *testing.T) {
 			t.Errorf("Find(%q) = %v, %v", ref, got, err)
 		}
 	}
-	for _, ref := range []string{"", "nosuch", "../a1", "a1/", strings.Repeat("0", 64), strings.ToUpper(b.ID)} {
+	for _, ref := range []string{"nosuch", "../a1", "a1/", strings.Repeat("0", 64), strings.ToUpper(b.ID)} {
 		if got, err := s.Find(ref); !errors.Is(err, ErrNotFound) {
 			t.Errorf("Find(%q) = %v, %v, want ErrNotFound", ref, got, err)
 		}
+	}
+	// A script's empty variable is not what somebody has removed already.
+	if got, err := s.Find(""); err == nil || errors.Is(err, ErrNotFound) {
+		t.Errorf("Find(\"\") = %v, %v", got, err)
 	}
 }
 

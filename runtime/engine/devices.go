@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -134,12 +135,15 @@ func resolveDevice(asked container.Device) ([]*devices.Device, error) {
 		return nil, fmt.Errorf("invalid device permissions %q: want a set of r, w, m", asked.Permissions)
 	}
 	source, err := filepath.EvalSymlinks(asked.Source)
+	if p, ok := errors.AsType[*os.PathError](err); ok {
+		err = p.Err // the path is in what we say
+	}
 	if err != nil {
 		return nil, fmt.Errorf("find device %q: %w", asked.Source, err)
 	}
 	info, err := os.Stat(source)
 	if err != nil {
-		return nil, fmt.Errorf("find device %q: %w", asked.Source, err)
+		return nil, fmt.Errorf("look at device %q: %w", asked.Source, err)
 	}
 	var found []*devices.Device
 	if info.IsDir() {

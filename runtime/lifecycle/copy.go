@@ -46,7 +46,7 @@ func (in *Installation) CopyOut(ctx context.Context, c *container.Container, fro
 		defer host.Close()
 		t, err := findTarget(host, to, source)
 		if err != nil {
-			return fmt.Errorf("copy to %q: %w", to, err)
+			return fmt.Errorf("copy to %q: %w", to, bare(err))
 		}
 		// What the container named stays below the folder that the user named.
 		dir, err := inroot.Open(path.Join("/", t.dir))
@@ -73,7 +73,7 @@ func (in *Installation) CopyIn(ctx context.Context, c *container.Container, from
 	defer host.Close()
 	source, err := openSource(host, from, o.FollowLink)
 	if err != nil {
-		return 0, fmt.Errorf("copy %q: %w", from, err)
+		return 0, fmt.Errorf("copy %q: %w", from, bare(err))
 	}
 	defer source.file.Close()
 	var n int64
@@ -147,7 +147,15 @@ func inContainer(c *container.Container, name string, err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, ErrNoSuchFile) {
 		return &noFileError{fmt.Sprintf("Could not find the file %s in container %s", name, c.Name)}
 	}
-	return fmt.Errorf("copy \"%s:%s\": %w", c.Name, name, err)
+	return fmt.Errorf("copy \"%s:%s\": %w", c.Name, name, bare(err))
+}
+
+// bare is what went wrong with a path, where the message names the path as it was typed.
+func bare(err error) error {
+	if p, ok := errors.AsType[*os.PathError](err); ok {
+		return p.Err
+	}
+	return err
 }
 
 type noFileError struct{ text string }
@@ -231,9 +239,12 @@ func findTarget(root *inroot.Root, name string, s source) (target, error) {
 			return target{}, err
 		}
 		if wantsDir && !s.isDir {
-			return target{}, fmt.Errorf("%w: no such directory", ErrNoSuchFile)
+			return target{}, &noFileError{"no such directory"}
 		}
 		dir, base, err := root.Parent(name)
+		if errors.Is(err, unix.ENOENT) {
+			return target{}, &noFileError{fmt.Sprintf("directory %q does not exist", path.Dir(path.Clean(name)))}
+		}
 		if err != nil {
 			return target{}, err
 		}

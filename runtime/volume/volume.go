@@ -133,8 +133,11 @@ func (s *Store) make(spec Spec) (*Volume, error) {
 	return v, nil
 }
 
-// Find returns the volume with the name, or ErrNotFound.
+// Find returns the volume with the name, or ErrNotFound; another error if the name is empty.
 func (s *Store) Find(name string) (*Volume, error) {
+	if name == "" {
+		return nil, errors.New("invalid volume name or ID: value is empty")
+	}
 	if !validName(name) {
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, name)
 	}
