@@ -163,9 +163,10 @@ func filterChains() []chain {
 			name: chainToNetwork,
 			rules: []rule{
 				because("", ctEstablished(), accept()),
+				// Early: where br_netfilter has bridged packets pass, each one of a flow that gets no reply comes here.
+				because("container to container", vmap(setWithin, iifname, oifname)),
 				because("no way out of an internal network", in(setInternal, iifname), drop()),
 				because("published", ctDNAT(), accept()),
-				because("container to container", vmap(setWithin, iifname, oifname)),
 				because("not published", drop()),
 			},
 		},
