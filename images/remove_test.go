@@ -115,8 +115,13 @@ func TestFindPrefix(t *testing.T) {
 			t.Errorf("%s found as %s", id, got)
 		}
 		if n > 0 && ids[n-1][7] == id[7] {
+			if err := s.Tag(id, "named"); err != nil {
+				t.Fatal(err)
+			}
 			if _, err := s.Find(id[7:8]); !errors.Is(err, ErrAmbiguous) {
 				t.Errorf("error %v, want ErrAmbiguous", err)
+			} else if !strings.Contains(err.Error(), ids[n-1][7:19]) || !strings.Contains(err.Error(), "named:latest ("+id[7:19]+")") {
+				t.Errorf("error %v: want the candidates in it", err)
 			}
 		}
 	}

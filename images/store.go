@@ -144,18 +144,23 @@ func (s *Store) byName(index v1.Index, ref string) (string, error) {
 
 // byPrefix returns the ID that starts with the digits, or "" if there is none.
 func (s *Store) byPrefix(index v1.Index, digits string) (string, error) {
-	found := ""
+	var ids, candidates []string // a name each, where the image has one
 	for _, d := range index.Manifests {
 		id, err := s.idOf(d)
-		if err != nil || !strings.HasPrefix(id, "sha256:"+digits) || id == found {
+		if err != nil || !strings.HasPrefix(id, "sha256:"+digits) || slices.Contains(ids, id) {
 			continue
 		}
-		if found != "" {
-			return "", fmt.Errorf("%w the ID prefix %q", ErrAmbiguous, digits)
+		ids = append(ids, id)
+		candidate := fmt.Sprintf("%.12s", strings.TrimPrefix(id, "sha256:"))
+		if name, ok := nameOf(d); ok {
+			candidate = name.Familiar() + " (" + candidate + ")"
 		}
-		found = id
+		candidates = append(candidates, candidate)
 	}
-	return found, nil
+	if len(ids) > 1 {
+		return "", fmt.Errorf("%w the ID prefix %q: %s", ErrAmbiguous, digits, strings.Join(candidates, ", "))
+	}
+	return strings.Join(ids, ""), nil
 }
 
 // idOf returns the ID of the image of an entry. Only for an entry that another program wrote it has to read a manifest.

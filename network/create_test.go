@@ -3,6 +3,7 @@ package network_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -125,10 +126,13 @@ func TestCreateFindRemove(t *testing.T) {
 				t.Errorf("find %s: %+v, %v", ref, s, err)
 			}
 		}
-		for _, ref := range []string{"nonet", "", "../networks", made.ID + "0", "MYNET"} {
+		for _, ref := range []string{"nonet", "../networks", made.ID + "0", "MYNET"} {
 			if _, err := n.Find(ref); !errors.Is(err, network.ErrNotFound) {
 				t.Errorf("find %q: %v", ref, err)
 			}
+		}
+		if _, err := n.Find(""); err == nil || !strings.Contains(err.Error(), "value is empty") {
+			t.Errorf("find nothing: %v", err)
 		}
 		all, err := n.List()
 		var names []string
@@ -422,5 +426,29 @@ func TestResetLeavesNothing(t *testing.T) {
 		os.RemoveAll(h.Root)
 		os.RemoveAll(h.RunRoot)
 		settled(t, func() string { return census(t, h).Diff(before) })
+	})
+}
+
+// An ID prefix of several networks is answered with which they are.
+func TestFindAmbiguous(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		n := open(t, h.Root, h.RunRoot)
+		first := map[byte]network.Spec{}
+		for i := 0; ; i++ { // among seventeen IDs two begin alike
+			made := create(t, n, network.Spec{Name: fmt.Sprint("net", i)})
+			twin, ok := first[made.ID[0]]
+			if !ok {
+				first[made.ID[0]] = made
+				continue
+			}
+			_, err := n.Find(made.ID[:1])
+			for _, s := range []network.Spec{twin, made} {
+				if want := fmt.Sprintf("%s (%.12s)", s.Name, s.ID); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("error %v: want %s in it", err, want)
+				}
+			}
+			return
+		}
 	})
 }

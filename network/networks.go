@@ -132,7 +132,11 @@ func (n *Networks) Find(ref string) (Spec, error) {
 	case 1:
 		return found[0], nil
 	}
-	return Spec{}, fmt.Errorf("network %s is ambiguous (%d matches found on ID prefix)", ref, len(found))
+	candidates := make([]string, len(found))
+	for i, s := range found {
+		candidates[i] = fmt.Sprintf("%s (%.12s)", s.Name, s.ID)
+	}
+	return Spec{}, fmt.Errorf("network %s is ambiguous (%d matches found on ID prefix): %s", ref, len(found), strings.Join(candidates, ", "))
 }
 
 // List returns all networks, sorted by name. A record that is damaged is reported in the error, beside the others.
