@@ -2,6 +2,7 @@ package images
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"strconv"
@@ -17,6 +18,9 @@ func change(c *Config, line string) error {
 	word, rest = strings.ToUpper(word), strings.TrimSpace(rest)
 	apply, ok := instructions[word]
 	if !ok {
+		if word == "" {
+			return errors.New("a change without an instruction")
+		}
 		return fmt.Errorf("%s is not a valid change command", clip(word))
 	}
 	if rest == "" {

@@ -196,6 +196,8 @@ func runImport(ctx context.Context, in *lifecycle.Installation, source, ref stri
 // openSource opens a file, a URL, or standard input for "-".
 func openSource(ctx context.Context, source string, ui *ui) (io.ReadCloser, error) {
 	switch {
+	case source == "":
+		return nil, errors.New("import: the file's name is empty")
 	case source == "-":
 		return io.NopCloser(ui.in), nil
 	case strings.HasPrefix(source, "http://"), strings.HasPrefix(source, "https://"):

@@ -34,6 +34,7 @@ var formats = map[string]Column{
 	"start":   {"STARTED", func(l *look, p *process) string { return l.started(p).Format(time.TimeOnly) }},
 	"lstart":  {"STARTED", func(l *look, p *process) string { return l.started(p).Format(time.ANSIC) }},
 	"time":    {"TIME", func(_ *look, p *process) string { return clock(p.used) }},
+	"bsdtime": {"TIME", func(_ *look, p *process) string { return minutes(p.used) }},
 	"etime":   {"ELAPSED", func(l *look, p *process) string { return elapsed(l.now.Sub(l.started(p))) }},
 	"etimes":  {"ELAPSED", func(l *look, p *process) string { return strconv.Itoa(int(l.now.Sub(l.started(p)).Seconds())) }},
 	"ni":      {"NI", func(_ *look, p *process) string { return strconv.Itoa(p.nice) }},
@@ -49,16 +50,16 @@ var formats = map[string]Column{
 var otherNames = map[string]string{
 	"uname": "user", "euser": "user", "ruser": "user", "euid": "uid", "ruid": "uid", "pgrp": "pgid", "sess": "sid", "session": "sid",
 	"pcpu": "%cpu", "cp": "c", "pmem": "%mem", "vsize": "vsz", "rsz": "rss", "rssize": "rss", "tt": "tty", "tname": "tty",
-	"state": "s", "start_time": "stime", "bsdstart": "stime", "cputime": "time", "bsdtime": "time", "nice": "ni", "thcount": "nlwp",
+	"state": "s", "start_time": "stime", "bsdstart": "stime", "cputime": "time", "nice": "ni", "thcount": "nlwp",
 	"ucmd": "comm", "ucomm": "comm",
 }
 
 // The lists that ps shows without -o.
 var (
 	full     = []Column{headed("user", "UID"), formats["pid"], formats["ppid"], formats["c"], formats["stime"], formats["tty"], formats["time"], formats["cmd"]}
-	bsdUser  = []Column{formats["user"], formats["pid"], formats["%cpu"], formats["%mem"], formats["vsz"], formats["rss"], formats["tty"], formats["stat"], headed("stime", "START"), formats["time"], formats["args"]}
+	bsdUser  = []Column{formats["user"], formats["pid"], formats["%cpu"], formats["%mem"], formats["vsz"], formats["rss"], formats["tty"], formats["stat"], headed("stime", "START"), formats["bsdtime"], formats["args"]}
 	plain    = []Column{formats["pid"], formats["tty"], formats["time"], headed("comm", "CMD")}
-	bsdPlain = []Column{formats["pid"], formats["tty"], formats["stat"], formats["time"], formats["args"]}
+	bsdPlain = []Column{formats["pid"], formats["tty"], formats["stat"], formats["bsdtime"], formats["args"]}
 )
 
 func headed(name, head string) Column { return Column{head, formats[name].value} }
@@ -66,6 +67,7 @@ func headed(name, head string) Column { return Column{head, formats[name].value}
 // Columns reads the arguments of ps(1), as far as they say what to show; none is -ef. Which processes are shown is not
 // theirs to say: those that would choose (-e, -A, a, x) change nothing.
 func Columns(args []string) ([]Column, error) {
+	args = slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == "" })
 	if len(args) == 0 {
 		return full, nil
 	}
@@ -154,6 +156,12 @@ func clock(d time.Duration) string {
 		return fmt.Sprintf("%d-%s", days, text)
 	}
 	return text
+}
+
+// minutes is M:SS.
+func minutes(d time.Duration) string {
+	s := int(d.Seconds())
+	return fmt.Sprintf("%d:%02d", s/60, s%60)
 }
 
 // elapsed is [[DD-]HH:]MM:SS.
