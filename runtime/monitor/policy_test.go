@@ -57,6 +57,9 @@ func TestBackOff(t *testing.T) {
 	if got := p.next(c, 1, 10*time.Second).delay; got != 100*time.Millisecond {
 		t.Errorf("delay after a good run: %v", got)
 	}
+	if got := p.next(c, 1, 10*time.Second-1).delay; got != 200*time.Millisecond {
+		t.Errorf("delay after a run that was nearly good: %v", got)
+	}
 }
 
 func TestStoppedContainerIsNotStartedAgain(t *testing.T) {
