@@ -101,7 +101,12 @@ func (b *building) holdAgain() (lost []firewall.Port) {
 	before := r.rules()
 	for i := 0; i < len(r.Ports); {
 		p := r.Ports[i]
-		held, err := ports.Hold(b.host, []ports.Port{{Protocol: ports.Protocol(p.Protocol), HostIP: p.HostIP, HostPort: p.HostPort}})
+		at, ok := r.held(p)
+		if !ok {
+			i++
+			continue
+		}
+		held, err := ports.Hold(b.host, []ports.Port{at})
 		if err == nil {
 			b.Ports = append(b.Ports, held[0])
 			i++

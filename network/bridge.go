@@ -147,7 +147,7 @@ func (s Spec) bridgeAddrs() (all []netip.Prefix) {
 	o, _ := s.options()
 	for _, n := range s.Subnets {
 		six := n.Prefix.Addr().Is6()
-		if six && !o.isolated6 || !six && !o.isolated4 && !o.inhibit4 {
+		if o.gateway(six) != gatewayIsolated && (six || !o.inhibit4) {
 			all = append(all, netip.PrefixFrom(n.Gateway, n.Prefix.Bits()))
 		}
 	}

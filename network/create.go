@@ -252,6 +252,12 @@ func (s Spec) rules() (firewall.Network, error) {
 	f := firewall.Network{Bridge: s.Bridge, Internal: s.Internal, NoICC: o.noICC, NoMasquerade: o.noMasquerade}
 	for _, sub := range s.Subnets {
 		f.Prefixes = append(f.Prefixes, sub.Prefix)
+		switch o.gateway(sub.Prefix.Addr().Is6()) {
+		case gatewayRouted:
+			f.Routed = append(f.Routed, sub.Prefix)
+		case gatewayUnprotected:
+			f.Unprotected = append(f.Unprotected, sub.Prefix)
+		}
 	}
 	for _, p := range s.bridgeAddrs() {
 		f.Gateways = append(f.Gateways, p.Addr())

@@ -76,6 +76,7 @@ func (n *Networks) nameHolder(err error) error {
 // SCTP.
 func (r *Record) publishes(wanted ports.Port) bool {
 	return wanted.HostPort != 0 && wanted.HostPortEnd <= wanted.HostPort && slices.ContainsFunc(r.Ports, func(p Port) bool {
-		return string(p.Protocol) == string(wanted.Protocol) && p.HostPort == wanted.HostPort && sameHostAddress(p.HostIP, wanted.HostIP)
+		at, held := r.held(p)
+		return held && at.Protocol == wanted.Protocol && at.HostPort == wanted.HostPort && sameHostAddress(at.HostIP, wanted.HostIP)
 	})
 }

@@ -57,9 +57,9 @@ func (n *Networks) Edit(record string, tell func(*Sandbox) error) (l *Live, err 
 		l.all = append(l.all, a)
 	}
 	for _, p := range r.Ports {
-		l.Ports = append(l.Ports, &ports.Held{Port: ports.Port{
-			Protocol: ports.Protocol(p.Protocol), HostIP: p.HostIP, HostPort: p.HostPort,
-		}})
+		if at, ok := r.held(p); ok {
+			l.Ports = append(l.Ports, &ports.Held{Port: at})
+		}
 	}
 	return l, nil
 }
@@ -250,8 +250,8 @@ func (l *Live) follow() error {
 	if l.asks && r.DNS == nil {
 		errs = append(errs, l.makeResolver())
 	}
-	old := r.rules()
-	errs = append(errs, l.retarget())
+	old, err := l.retarget()
+	errs = append(errs, err)
 	if l.asks {
 		l.Sandbox.DNS = l.dnsConfig()
 	}

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -19,7 +20,7 @@ const (
 	OptHostBinding = "com.docker.network.bridge.host_binding_ipv4"
 	OptMTU         = "com.docker.network.driver.mtu"
 	OptInhibitIPv4 = "com.docker.network.bridge.inhibit_ipv4"      // the bridge has no IPv4 address: the gateway is somebody else
-	OptGateway4    = "com.docker.network.bridge.gateway_mode_ipv4" // nat (the default), isolated
+	OptGateway4    = "com.docker.network.bridge.gateway_mode_ipv4" // nat (the default), nat-unprotected, routed, isolated
 	OptGateway6    = "com.docker.network.bridge.gateway_mode_ipv6"
 	OptIPv4        = "com.docker.network.enable_ipv4" // as Spec.IPv4, which is what counts
 	OptIPv6        = "com.docker.network.enable_ipv6"
@@ -49,8 +50,8 @@ type options struct {
 	noMasquerade bool
 	hostBinding  netip.Addr
 	inhibit4     bool
-	isolated4    bool
-	isolated6    bool
+	gateway4     string
+	gateway6     string
 	mtu          int
 	ifacePrefix  string
 	parent       string
@@ -79,9 +80,9 @@ func (s Spec) options() (o options, err error) {
 		case OptInhibitIPv4:
 			o.inhibit4, err = parseBool(value)
 		case OptGateway4:
-			o.isolated4, err = parseGatewayMode(value)
+			o.gateway4, err = value, checkGatewayMode(value)
 		case OptGateway6:
-			o.isolated6, err = parseGatewayMode(value)
+			o.gateway6, err = value, checkGatewayMode(value)
 		case OptIPv4, OptIPv6:
 			_, err = parseBool(value)
 		case OptMTU:
@@ -130,16 +131,27 @@ func parseDisabled(s string) (bool, error) {
 	return !b, err
 }
 
-// parseGatewayMode reads what a bridge is for its containers. Docker's other modes let outside reach their addresses, which nobody
-// does here.
-func parseGatewayMode(s string) (isolated bool, err error) {
-	switch s {
-	case "nat", "isolated":
-		return s == "isolated", nil
-	case "routed", "nat-unprotected":
-		return false, fmt.Errorf("%w: outside reaches containers by published ports only", ErrUnsupported)
+// The gateway modes: what a bridge is for its containers of one family.
+const (
+	gatewayNAT         = "nat"             // outside knows them by the host's addresses
+	gatewayUnprotected = "nat-unprotected" // and reaches them at their own as well, at any port
+	gatewayRouted      = "routed"          // outside knows them by their own, and reaches the ports that are published
+	gatewayIsolated    = "isolated"        // the bridge has no address
+)
+
+func checkGatewayMode(s string) error {
+	if slices.Contains([]string{gatewayNAT, gatewayUnprotected, gatewayRouted, gatewayIsolated}, s) {
+		return nil
 	}
-	return false, errors.New("want nat or isolated")
+	return errors.New("want nat, nat-unprotected, routed or isolated")
+}
+
+// gateway returns the gateway mode of a family.
+func (o options) gateway(six bool) string {
+	if six {
+		return cmp.Or(o.gateway6, gatewayNAT)
+	}
+	return cmp.Or(o.gateway4, gatewayNAT)
 }
 
 // parseServers reads the name servers of a network's containers.

@@ -2,9 +2,8 @@ package network
 
 import (
 	"fmt"
-	"net/netip"
+	"slices"
 
-	"ctr/network/firewall"
 	"ctr/network/ports"
 )
 
@@ -15,52 +14,81 @@ func (b *building) publish() error {
 	if len(spec.Ports) == 0 {
 		return nil
 	}
-	to, binding := b.target()
+	to, a := b.target()
 	if to == nil {
 		b.Warnings = append(b.Warnings,
 			fmt.Sprintf("ports of %s are not published: it is on no bridge network with a way out", spec.Name))
 		return nil
 	}
-	wanted := make([]ports.Port, len(spec.Ports))
-	for i, p := range spec.Ports {
+	published := slices.Clone(spec.Ports)
+	var wanted []ports.Port
+	var bound []int // the places of those in published
+	for i, p := range published {
 		if !p.HostIP.IsValid() {
-			p.HostIP = binding
+			p.HostIP = a.options.hostBinding
 		}
-		wanted[i] = ports.Port{
-			Protocol: ports.Protocol(p.Protocol), HostIP: p.HostIP, HostPort: p.HostPort, HostPortEnd: p.HostPortEnd,
+		at, ok := to.onHost(p)
+		if ok {
+			bound = append(bound, i)
+			wanted = append(wanted, ports.Port{
+				Protocol: ports.Protocol(p.Protocol), HostIP: at.HostIP, HostPort: p.HostPort, HostPortEnd: p.HostPortEnd,
+			})
+		} else if err := b.onlyDirect(a, to, p); err != nil {
+			return err
 		}
+		p.HostPortEnd = 0
+		published[i] = p
 	}
 	held, err := ports.Hold(b.host, wanted)
 	if err != nil {
 		return b.nameHolder(err)
 	}
-	b.Sandbox.Ports, b.Record.Published = held, to
 	for i, h := range held {
-		b.Record.Ports = append(b.Record.Ports, Port{
-			Protocol: spec.Ports[i].Protocol, HostIP: h.Port.HostIP, HostPort: h.Port.HostPort,
-			ContainerPort: spec.Ports[i].ContainerPort,
-		})
+		published[bound[i]].HostPort = h.Port.HostPort
+	}
+	b.Sandbox.Ports, b.Record.Published, b.Record.Ports = held, to, published
+	return nil
+}
+
+// onlyDirect looks at a port that is not on the host, whatever of the host it names. To be open at the container's own address is
+// the contrary of what who names 127.0.0.1 wants.
+func (b *building) onlyDirect(a *attachment, to *Published, p Port) error {
+	open := to.direct(p)
+	text := ""
+	switch {
+	case p.HostIP.IsLoopback():
+		return fmt.Errorf("%w: cannot publish port %d/%s on %s: network %s is routed, and a published port open to whoever has a route to "+
+			"the container", ErrInvalid, p.ContainerPort, p.Protocol, p.HostIP, a.network.Name)
+	case len(open) == 0:
+		text = fmt.Sprintf("port %d/%s of %s is not published on %s: network %s has no addresses of the family, and those of the other are routed",
+			p.ContainerPort, p.Protocol, b.Record.Spec.Name, p.HostIP, a.network.Name)
+	case p.HostPort != 0 || p.HostIP.IsValid() && !p.HostIP.IsUnspecified():
+		text = fmt.Sprintf("network %s is routed: published ports are open at %s itself, and what -p says of the host is not used",
+			a.network.Name, open[0].Addr())
+	}
+	if text != "" && !slices.Contains(b.Warnings, text) {
+		b.Warnings = append(b.Warnings, text)
 	}
 	return nil
 }
 
-// target returns what published ports lead to, the endpoint that the default route takes, and the address of the host that its
-// network publishes on. It returns nil if there is none that the host reaches.
-func (b *building) target() (to *Published, binding netip.Addr) {
+// target returns what published ports lead to, the endpoint that the default route takes. It returns nil if there is none that the
+// host reaches.
+func (b *building) target() (*Published, *attachment) {
 	for _, a := range elect(b.all) {
 		if a.network.Driver != "bridge" || a.gateways() == 0 {
 			continue
 		}
 		to := &Published{Bridge: a.network.Bridge}
 		if a.Gateway4.IsValid() {
-			to.IPv4 = a.Endpoint.IPv4.Addr()
+			to.IPv4, to.Routed4 = a.Endpoint.IPv4.Addr(), a.options.gateway(false) == gatewayRouted
 		}
 		if a.Gateway6.IsValid() {
-			to.IPv6 = a.Endpoint.IPv6.Addr()
+			to.IPv6, to.Routed6 = a.Endpoint.IPv6.Addr(), a.options.gateway(true) == gatewayRouted
 		}
-		return to, a.options.hostBinding
+		return to, a
 	}
-	return nil, netip.Addr{}
+	return nil, nil
 }
 
 // addRules leads the published ports to the container.
@@ -72,36 +100,12 @@ func (b *building) addRules() error {
 	return b.firewall.AddPorts(rules)
 }
 
-// rules returns the published ports as the firewall wants them: one for each family that the host's and the container's
-// address have in common. What is left is the proxy's.
-func (r *Record) rules() []firewall.Port {
-	if r.Published == nil {
-		return nil
-	}
-	var all []firewall.Port
-	for _, p := range r.Ports {
-		for _, target := range r.Targets(p) {
-			host := p.HostIP
-			if host.IsValid() && host.Is4() != target.Addr().Is4() {
-				continue
-			}
-			if host.IsUnspecified() {
-				host = netip.Addr{} // every address of the target's family
-			}
-			all = append(all, firewall.Port{
-				Protocol: firewall.Protocol(p.Protocol), HostIP: host, HostPort: p.HostPort, Bridge: r.Published.Bridge,
-				ContainerIP: target.Addr(), ContainerPort: target.Port(), Owner: r.Spec.ID,
-			})
-		}
-	}
-	return all
-}
-
 // Forwards returns what the proxy of the published ports is to serve: the targets that the rules in the kernel lead to.
-func (s *Sandbox) Forwards() []ports.Forward {
-	all := make([]ports.Forward, len(s.Ports))
-	for i, held := range s.Ports {
-		all[i] = ports.Forward{Held: held, Targets: s.Record.Targets(s.Record.Ports[i])}
+func (s *Sandbox) Forwards() (all []ports.Forward) {
+	for _, p := range s.Record.Ports {
+		if _, ok := s.Record.held(p); ok {
+			all = append(all, ports.Forward{Held: s.Ports[len(all)], Targets: s.Record.Targets(p)})
+		}
 	}
 	return all
 }

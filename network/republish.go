@@ -9,20 +9,32 @@ import (
 	"ctr/network/ports"
 )
 
-// retarget finds out where published ports lead from now on. Those that could lead nowhere until now are taken.
-func (l *Live) retarget() error {
+// retarget finds out where published ports lead from now on. Those that could lead nowhere until now are taken. It returns the rules
+// that the kernel has still.
+func (l *Live) retarget() (old []firewall.Port, err error) {
 	r := l.Record
+	old = r.rules()
 	to, _ := l.target()
+	if len(r.Spec.Ports) == 0 {
+		return old, nil
+	}
+	if was := r.Published; was != nil && to != nil && (was.Routed4 != to.Routed4 || was.Routed6 != to.Routed6) {
+		// What of them is on the host changes: a socket for one family cannot be had while the keeper has one for both.
+		r.Published, r.Ports, l.Ports = nil, nil, nil
+		if err := l.apply(old); err != nil {
+			return nil, err
+		}
+		old = nil
+	}
 	switch {
-	case len(r.Spec.Ports) == 0:
 	case to == nil:
 		r.Published, r.Ports, l.Ports = nil, nil, nil
 	case r.Published == nil:
-		return l.publish()
+		err = l.publish()
 	default:
 		r.Published = to
 	}
-	return nil
+	return old, err
 }
 
 // apply makes published ports so as the record says, which had led elsewhere, and has the keeper serve the rest.
@@ -83,7 +95,10 @@ func (l *Live) Publish(more []Port) (err error) {
 		return err
 	}
 	var all []ports.Port
-	for _, p := range slices.Concat(r.Ports, more) {
+	for _, h := range l.Ports {
+		all = append(all, h.Port)
+	}
+	for _, p := range more {
 		all = append(all, ports.Port{Protocol: ports.Protocol(p.Protocol), HostIP: p.HostIP, HostPort: p.HostPort})
 	}
 	if err := ports.Room(r.Owner.PID, all); err != nil { // the keeper's, who is to hold them
@@ -123,12 +138,17 @@ func (l *Live) Unpublish(which func(Port) bool) ([]Port, error) {
 	old := r.rules()
 	var gone, stay, asked []Port
 	var held []*ports.Held
+	all := l.Ports
 	for i, p := range r.Ports {
+		var holds []*ports.Held
+		if _, ok := r.held(p); ok {
+			holds, all = all[:1], all[1:]
+		}
 		if which(p) {
 			gone = append(gone, p)
 			continue
 		}
-		stay, asked, held = append(stay, p), append(asked, r.Spec.Ports[i]), append(held, l.Ports[i])
+		stay, asked, held = append(stay, p), append(asked, r.Spec.Ports[i]), append(held, holds...)
 	}
 	if len(gone) == 0 {
 		return nil, nil

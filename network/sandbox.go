@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,24 +49,6 @@ type Record struct {
 	NetnsName string      `json:"netnsName,omitempty"` // the entry in Config.NetnsDir, once announced
 	// Written has the checksum of hosts as it was written: one that differs belongs to a user.
 	Written map[string]string `json:"written,omitempty"`
-}
-
-// Published is what published ports lead to.
-type Published struct {
-	Bridge string     `json:"bridge"`
-	IPv4   netip.Addr `json:"ipv4,omitzero"`
-	IPv6   netip.Addr `json:"ipv6,omitzero"`
-}
-
-// Targets returns the container's addresses that a proxy leads the port's clients to, IPv4 first.
-func (r *Record) Targets(p Port) []netip.AddrPort {
-	var all []netip.AddrPort
-	for _, a := range []netip.Addr{r.Published.IPv4, r.Published.IPv6} {
-		if a.IsValid() {
-			all = append(all, netip.AddrPortFrom(a, p.ContainerPort))
-		}
-	}
-	return all
 }
 
 // leaser is the owner whom the leases were taken for.
@@ -119,7 +100,7 @@ type Sandbox struct {
 	DNS    *dns.Config // nil: no resolver is to be served
 	DNSUDP *net.UDPConn
 	DNSTCP *net.TCPListener
-	Ports  []*ports.Held // in the order of Record.Ports
+	Ports  []*ports.Held // in the order of those of Record.Ports that are on the host
 	// Warnings are lines for the user: what was done otherwise than asked for.
 	Warnings []string
 

@@ -57,11 +57,29 @@ func (s *Spec) checkOptions() error {
 			return fmt.Errorf("%w %s: it is for networks of the driver %s", ErrInvalid, key, strings.Join(of, " or "))
 		}
 	}
-	if (o.isolated4 || o.isolated6) && !s.Internal && !s.ConfigOnly {
-		return fmt.Errorf("%w: the gateway mode isolated is for internal networks, with --internal", ErrInvalid)
+	if !s.ConfigOnly {
+		if err := s.checkGatewayModes(o); err != nil {
+			return err
+		}
 	}
 	if s.IPv6 && o.mtu != 0 && o.mtu < minMTU6 {
 		return fmt.Errorf("%w %s=%q: IPv6 needs %d at least", ErrInvalid, OptMTU, s.Options[OptMTU], minMTU6)
+	}
+	return nil
+}
+
+// checkGatewayModes refuses modes that contradict what the network is otherwise.
+func (s *Spec) checkGatewayModes(o options) error {
+	for _, six := range []bool{false, true} {
+		switch mode := o.gateway(six); {
+		case mode == gatewayIsolated && !s.Internal:
+			return fmt.Errorf("%w: the gateway mode isolated is for internal networks, with --internal", ErrInvalid)
+		case s.Internal && (mode == gatewayRouted || mode == gatewayUnprotected):
+			return fmt.Errorf("%w: nothing outside reaches an internal network: its gateway mode cannot be %s", ErrInvalid, mode)
+		}
+	}
+	if o.hostBinding.IsValid() && o.gateway4 == gatewayRouted {
+		return fmt.Errorf("%w %s: with the gateway mode routed nothing is published on addresses of the host", ErrInvalid, OptHostBinding)
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 
@@ -97,13 +96,12 @@ func runPort(_ context.Context, in *lifecycle.Installation, name string, only *n
 		}
 	}
 	found := false
-	for _, m := range mappings(record.Ports) {
-		host := m.host.String()
+	for _, m := range mappings(record) {
 		switch {
 		case only == nil:
-			ui.printf("%d/%s -> %s\n", m.ContainerPort, m.Protocol, host)
+			ui.printf("%d/%s -> %s\n", m.ContainerPort, m.Protocol, m)
 		case *only == (network.Expose{Protocol: m.Protocol, Port: m.ContainerPort}):
-			ui.println(host)
+			ui.println(m.String())
 			found = true
 		}
 	}
@@ -116,46 +114,50 @@ func runPort(_ context.Context, in *lifecycle.Installation, name string, only *n
 	return nil
 }
 
-// mapping is a published port at one address of the host.
+// mapping is a published port at one place.
 type mapping struct {
 	network.Port
-	host netip.AddrPort
+	network.Place
+}
+
+// String is the address that clients ask.
+func (m mapping) String() string {
+	if m.Direct.IsValid() {
+		return m.Direct.String()
+	}
+	return m.Host.String()
 }
 
 // mappings returns the published ports in the order that Docker prints them in: by the container's port, then by the host's
 // address, IPv4 first, then by the host's port.
-func mappings(ports []network.Port) []mapping {
+func mappings(r *network.Record) []mapping {
 	var all []mapping
-	for _, p := range ports {
-		addrs := []netip.Addr{p.HostIP}
-		if !p.HostIP.IsValid() {
-			addrs = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
-		}
-		for _, addr := range addrs {
-			all = append(all, mapping{p, netip.AddrPortFrom(addr, p.HostPort)})
+	for _, p := range r.Ports {
+		for _, at := range r.Places(p) {
+			all = append(all, mapping{p, at})
 		}
 	}
 	slices.SortFunc(all, func(a, b mapping) int {
-		return cmp.Or(cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.Protocol, b.Protocol), a.host.Compare(b.host))
+		return cmp.Or(cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.Protocol, b.Protocol), a.Host.Compare(b.Host))
 	})
 	return all
 }
 
 // tellReach says who reaches the published ports.
 func tellReach(in *lifecycle.Installation, r *network.Record, ui *ui) error {
-	from, notes, err := in.Networks.Reach(r)
+	all, notes, err := in.Networks.Reach(r)
 	if err != nil {
 		return err
 	}
 	told := map[string]bool{}
-	for i, p := range r.Ports {
+	for _, one := range all {
 		addr := "*"
-		if p.HostIP.IsValid() {
-			addr = p.HostIP.String()
+		if one.At.Addr().IsValid() {
+			addr = one.At.Addr().String()
 		}
-		line := fmt.Sprintf("%s/%s is reachable from: %s", net.JoinHostPort(addr, strconv.Itoa(int(p.HostPort))), p.Protocol, from[i])
+		line := fmt.Sprintf("%s/%s is reachable from: %s", net.JoinHostPort(addr, strconv.Itoa(int(one.At.Port()))), one.Port.Protocol, one.From)
 		if len(r.Ports) > reachLines {
-			line = fmt.Sprintf("ports of %s are reachable from: %s", addr, from[i])
+			line = fmt.Sprintf("ports of %s are reachable from: %s", addr, one.From)
 		}
 		if !told[line] {
 			told[line] = true

@@ -18,7 +18,18 @@ import (
 type Finding struct {
 	Text string // in words
 	Cure bool   // Repair cures it; else somebody else's rules are in the way
+	// Stops are the families of which rules of others certainly stop something.
+	Stops Families
 }
+
+// Families are none, one or both of IPv4 and IPv6.
+type Families struct{ IPv4, IPv6 bool }
+
+// Has tells whether a family is among them.
+func (f Families) Has(six bool) bool { return six && f.IPv6 || !six && f.IPv4 }
+
+// Or returns what is among one or the other.
+func (f Families) Or(g Families) Families { return Families{f.IPv4 || g.IPv4, f.IPv6 || g.IPv6} }
 
 // Check compares what should be with what the kernel has: all networks and all published ports of the installation. No
 // findings: all is well.
@@ -163,7 +174,7 @@ func (f *Firewall) checkOthers(s *session, networks []Network) ([]Finding, error
 
 // shut says that a gate does not let a bridge pass, and what to do where we may not do it.
 func (s *session) shut(g gate, bridge string) Finding {
-	f := Finding{Text: fmt.Sprintf("%s drops what comes from or goes to %s", g, bridge), Cure: !s.owned(g.base.Table)}
+	f := Finding{Text: fmt.Sprintf("%s drops what comes from or goes to %s", g, bridge), Cure: !s.owned(g.base.Table), Stops: g.families()}
 	if !f.Cure {
 		f.Text += ", and belongs to a running program, which alone may change it"
 	}

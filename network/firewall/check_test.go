@@ -139,6 +139,37 @@ func TestPublishedAddressMoves(t *testing.T) {
 }
 
 // Two installations do not see each other.
+// An older program made a table without some of the sets: what is in it can be removed all the same, and is made whole.
+func TestTableOfBefore(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
+		f := firewall.Open(nil, "")
+		old := func() {
+			t.Helper()
+			addNetwork(t, f, bridge4)
+			must(t, f.AddPorts([]firewall.Port{port("tcp", "", 8080, web4, 80)}))
+			run(t, "nft", "flush chain inet ctr to-network; delete set inet ctr direct4; delete set inet ctr routed4; delete set inet ctr unprotected6")
+		}
+		old()
+		must(t, f.RemoveOwner("3f2a9c1d5e77"))
+		if got := run(t, "nft", "list", "map", "inet", "ctr", "published4"); strings.Contains(got, "8080") {
+			t.Errorf("the port is still there:\n%s", got)
+		}
+		must(t, f.RemoveNetwork("ctr0"))
+		if got := run(t, "nft", "list", "table", "inet", "ctr"); strings.Contains(got, "ctr0") {
+			t.Errorf("the network is still there:\n%s", got)
+		}
+		old()
+		run(t, "nft", "delete element inet ctr networks { ctr0 }") // as if it were of another version
+		if fresh, err := f.AddNetwork(bridge4); err != nil || !fresh {
+			t.Errorf("made whole: %v, %v; want to be told that others miss something", fresh, err)
+		}
+		if findings, err := f.Check([]firewall.Network{bridge4}, []firewall.Port{port("tcp", "", 8080, web4, 80)}); err != nil || len(findings) > 0 {
+			t.Errorf("made whole: %v, %v", findings, err)
+		}
+	})
+}
+
 func TestTwoInstallations(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {

@@ -11,16 +11,18 @@ import (
 // packet that is forwarded.
 
 // Inputs returns, in words, the chains of others that let nothing in by default. They see no packet to a published port: it is
-// forwarded, unless it comes from the host itself.
-func (f *Firewall) Inputs() ([]string, error) {
-	var found []string
-	err := f.closed(nftables.ChainHookInput, func(_ *session, g gate) { found = append(found, g.String()) })
+// forwarded, unless it comes from the host itself, or is for the proxy.
+func (f *Firewall) Inputs() ([]Finding, error) {
+	var found []Finding
+	err := f.closed(nftables.ChainHookInput, func(_ *session, g gate) {
+		found = append(found, Finding{Text: g.String(), Stops: g.families()})
+	})
 	if err != nil {
 		return nil, err
 	}
 	for _, t := range f.legacyFilters() {
 		if drops, err := t.drops(legacyInput, passage{}); err == nil && drops {
-			found = append(found, fmt.Sprintf("chain \"INPUT\" of %s", t.tool))
+			found = append(found, Finding{Text: fmt.Sprintf("chain \"INPUT\" of %s", t.tool), Stops: t.families()})
 		}
 	}
 	return found, nil
@@ -28,19 +30,19 @@ func (f *Firewall) Inputs() ([]string, error) {
 
 // Outputs returns, in sentences, the chains of others that let nothing out by default, and out by a network's bridge neither. They
 // see what the proxy sends to containers; what is led there by rules, from the host too, goes out by "lo" as far as they know.
-func (f *Firewall) Outputs(n Network) ([]string, error) {
-	var found []string
-	tell := func(chain, cure string) {
-		found = append(found, fmt.Sprintf("%s lets nothing out by default: 127.0.0.1, [::1] and whoever else the proxy serves "+
-			"reach no container before it lets pass what goes out by %s%s", chain, n.Bridge, cure))
+func (f *Firewall) Outputs(n Network) ([]Finding, error) {
+	var found []Finding
+	tell := func(chain string, of Families, cure string) {
+		found = append(found, Finding{Stops: of, Text: fmt.Sprintf("%s lets nothing out by default: 127.0.0.1, [::1] and whoever else the proxy "+
+			"serves reach no container before it lets pass what goes out by %s%s", chain, n.Bridge, cure)})
 	}
 	err := f.closed(nftables.ChainHookOutput, func(s *session, g gate) {
 		switch {
 		case !g.concerns(n) || s.lets(g.base, n.Bridge, map[string]bool{}):
 		case g.ufw:
-			tell(g.String(), ": ufw allow out on "+n.Bridge)
+			tell(g.String(), g.families(), ": ufw allow out on "+n.Bridge)
 		default:
-			tell(g.String(), "")
+			tell(g.String(), g.families(), "")
 		}
 	})
 	if err != nil {
@@ -48,7 +50,7 @@ func (f *Firewall) Outputs(n Network) ([]string, error) {
 	}
 	for _, t := range f.legacyFilters() {
 		if drops, err := t.drops(legacyOutput, passage{out: n.Bridge}); err == nil && drops && t.concerns(n) {
-			tell(fmt.Sprintf("chain \"OUTPUT\" of %s", t.tool), fmt.Sprintf(": %s -I OUTPUT -o %s -j ACCEPT", t.tool, n.Bridge))
+			tell(fmt.Sprintf("chain \"OUTPUT\" of %s", t.tool), t.families(), fmt.Sprintf(": %s -I OUTPUT -o %s -j ACCEPT", t.tool, n.Bridge))
 		}
 	}
 	return found, nil

@@ -15,7 +15,7 @@
 //
 //   - the first packet of a connection to an address of a network comes from that network's own bridge or from the host
 //     itself, or it is dropped: container addresses and gateway addresses cannot be reached from outside, nor from another
-//     bridge. Connections from before the rules are forgotten when they come back;
+//     bridge. Of a network whose containers show their addresses outside, only its gateways are guarded so. Connections from before the rules are forgotten when they come back;
 //   - a port that is published on one address of the host is dropped where it arrives by an interface that has not
 //     got the address (except from our bridges), and on 127.0.0.1 where it arrives by any interface but lo;
 //   - a packet to a published port of an address that is the host's own (fib daddr type local) is sent on to the
@@ -23,7 +23,9 @@
 //     else the answer would not come back this way. 127.0.0.0/8 and ::1, and a container that asks for its own port,
 //     are left alone: the proxy of package ports serves them;
 //   - into a bridge goes what belongs to a connection, what was sent on to a published port, and (unless the network
-//     forbids it) what comes from the same bridge; nothing else;
+//     forbids it) what comes from the same bridge; nothing else, but for two kinds of subnets: a routed one is reached at its
+//     containers' own addresses, by ICMP and at published ports, from outside and from other bridges; an unprotected one by
+//     whatever comes from outside;
 //   - nothing leaves an internal network, neither to another interface nor to the host.
 //
 // A Firewall has no state but its arguments, and costs one netlink socket per call. It may be used by many goroutines and

@@ -34,6 +34,12 @@ func (n Network) describe() string {
 	words := []string{"v" + version}
 	for _, p := range n.Prefixes {
 		words = append(words, p.String())
+		if slices.Contains(n.Routed, p) {
+			words = append(words, "routed")
+		}
+		if slices.Contains(n.Unprotected, p) {
+			words = append(words, "unprotected")
+		}
 	}
 	for _, g := range n.Gateways {
 		words = append(words, g.String())
@@ -80,19 +86,29 @@ func (n Network) elements() []element {
 		list = append(list, element{
 			set: setOwn + v.suffix(), key: name + addressKey(p.Addr()), end: name + addressKey(last(p)), comment: n.Bridge,
 		})
-		if n.NoMasquerade && !n.Internal {
+		if n.Internal {
+			list = append(list, interval(setGuarded+v.suffix(), p, n.Bridge))
 			continue
 		}
-		list = append(list, interval(setGuarded+v.suffix(), p, n.Bridge))
-		if !n.Internal {
+		routed, unprotected := slices.Contains(n.Routed, p), slices.Contains(n.Unprotected, p)
+		if !n.NoMasquerade && !routed {
 			list = append(list, interval(setMasqueraded+v.suffix(), p, n.Bridge))
 		}
-	}
-	if n.NoMasquerade && !n.Internal {
-		// Answers to its containers come from outside with their own addresses: only the gateway is nobody else's.
+		if routed {
+			list = append(list, interval(setRouted+v.suffix(), p, n.Bridge))
+		}
+		if unprotected {
+			list = append(list, interval(setUnprotected+v.suffix(), p, n.Bridge))
+		}
+		if !n.NoMasquerade && !routed && !unprotected {
+			list = append(list, interval(setGuarded+v.suffix(), p, n.Bridge))
+			continue
+		}
+		// Outside knows its containers by their own addresses: only the gateway is nobody else's.
 		for _, g := range n.Gateways {
-			v := versionOf(g)
-			list = append(list, interval(setGuarded+v.suffix(), netip.PrefixFrom(g, g.BitLen()), n.Bridge))
+			if p.Contains(g) {
+				list = append(list, interval(setGuarded+v.suffix(), netip.PrefixFrom(g, g.BitLen()), n.Bridge))
+			}
 		}
 	}
 	return list
@@ -110,7 +126,9 @@ func belongs(e element, bridge string) bool {
 func networkSets() []string {
 	sets := []string{setNetworks, setBridges, setInternal, setApart, setWithin}
 	for _, v := range []ipVersion{ip4, ip6} {
-		sets = append(sets, setOwn+v.suffix(), setGuarded+v.suffix(), setMasqueraded+v.suffix())
+		for _, set := range []string{setOwn, setGuarded, setMasqueraded, setRouted, setUnprotected} {
+			sets = append(sets, set+v.suffix())
+		}
 	}
 	return sets
 }
@@ -118,7 +136,9 @@ func networkSets() []string {
 func portSets() []string {
 	var sets []string
 	for _, v := range []ipVersion{ip4, ip6} {
-		sets = append(sets, setPublished+v.suffix(), setPublishedOn+v.suffix(), setOneAddress+v.suffix(), setSelf+v.suffix())
+		for _, set := range []string{setPublished, setPublishedOn, setOneAddress, setSelf, setDirect} {
+			sets = append(sets, set+v.suffix())
+		}
 	}
 	return sets
 }
@@ -132,6 +152,10 @@ func (p Port) elements(anywhere func(netip.Addr) bool) []element {
 		return nil // a client of the other family reaches the container by the proxy only
 	}
 	v := versionOf(p.ContainerIP)
+	if p.Direct {
+		key := addressKey(p.ContainerIP) + string([]byte{protocol, 0, 0, 0}) + portKey(p.ContainerPort)
+		return []element{{set: setDirect + v.suffix(), key: key, comment: p.Owner}}
+	}
 	port := string([]byte{protocol, 0, 0, 0}) + portKey(p.HostPort)
 	target := addressKey(p.ContainerIP) + portKey(p.ContainerPort)
 	list := []element{{set: setSelf + v.suffix(), key: addressKey(p.ContainerIP) + port, comment: p.Owner}}

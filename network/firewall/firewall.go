@@ -42,6 +42,11 @@ type Network struct {
 	// only where br_netfilter makes them (net.bridge.bridge-nf-call-iptables): to keep its ports apart is the caller's part.
 	NoICC        bool
 	NoMasquerade bool // source addresses are kept on the way out; whoever answers needs a route
+	// Routed are those of its subnets whose containers have addresses for everybody: outside and other networks reach them by ICMP and
+	// at the ports that are published with Direct, and see them as they are.
+	Routed []netip.Prefix
+	// Unprotected are those of its subnets whose containers outside reaches at any port.
+	Unprotected []netip.Prefix
 
 	Idle    bool         // nobody is on it: rules of others are left as they are
 	Opening func() error // if not nil, called before a rule of others is opened for it
@@ -58,6 +63,8 @@ type Port struct {
 	Bridge        string // by which the container is reached
 	ContainerIP   netip.Addr
 	ContainerPort uint16
+	// Direct: it is open at the container's own address, which is in one of its network's Routed; HostIP and HostPort are not used.
+	Direct bool
 	// Owner is the ID of the container. It is the element's comment, and RemovePorts takes nothing that has another one:
 	// a late teardown does no harm to who has got the port, or even the address, since.
 	Owner string
@@ -88,8 +95,8 @@ func (f *Firewall) addNetwork(n Network) (fresh bool, err error) {
 			return false, err
 		}
 		// Whatever is wrong, the transaction below cures it or says why it cannot be cured.
-		have, err = s.elements(networkSets()...)
-		fresh = fresh || errors.Is(err, unix.ENOENT)
+		have, missing, err := s.present(networkSets()...)
+		fresh = fresh || missing
 		if err != nil {
 			have = nil
 		}
@@ -121,10 +128,7 @@ func (f *Firewall) open(n Network) error {
 // next network: only Reset removes it.
 func (f *Firewall) RemoveNetwork(bridge string) error {
 	err := f.update(func(s *session) (bool, error) {
-		have, err := s.elements(networkSets()...)
-		if errors.Is(err, unix.ENOENT) {
-			return false, nil
-		}
+		have, _, err := s.present(networkSets()...)
 		remove := slices.DeleteFunc(have, func(e element) bool { return !belongs(e, bridge) })
 		return len(remove) > 0, errors.Join(err, s.remove(remove))
 	})
@@ -203,10 +207,7 @@ func (f *Firewall) RemovePorts(ports []Port) error {
 // those of all containers.
 func (f *Firewall) RemoveOwner(owner string) error {
 	err := f.update(func(s *session) (bool, error) {
-		have, err := s.elements(portSets()...)
-		if errors.Is(err, unix.ENOENT) {
-			return false, nil
-		}
+		have, _, err := s.present(portSets()...)
 		remove := slices.DeleteFunc(have, func(e element) bool { return e.comment != owner })
 		return len(remove) > 0, errors.Join(err, s.remove(remove))
 	})

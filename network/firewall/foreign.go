@@ -48,6 +48,12 @@ func (g gate) concerns(n Network) bool {
 	})
 }
 
+// families returns those whose packets pass the gate.
+func (g gate) families() Families {
+	of := g.base.Table.Family
+	return Families{IPv4: of != nftables.TableFamilyIPv6, IPv6: of != nftables.TableFamilyIPv4}
+}
+
 func (g gate) version() ipVersion {
 	if g.base.Table.Family == nftables.TableFamilyIPv4 {
 		return ip4

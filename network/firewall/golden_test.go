@@ -57,6 +57,12 @@ func port(protocol firewall.Protocol, host string, hostPort uint16, target netip
 	return p
 }
 
+func direct(protocol firewall.Protocol, target netip.Addr, targetPort uint16) firewall.Port {
+	p := port(protocol, "", 0, target, targetPort)
+	p.Direct = true
+	return p
+}
+
 // The table for each kind of network and of port, as nft lists it.
 func TestGoldenTables(t *testing.T) {
 	t.Parallel()
@@ -74,6 +80,11 @@ func TestGoldenTables(t *testing.T) {
 		{name: "no-icc", networks: []firewall.Network{with(bridge4, func(n *firewall.Network) { n.NoICC = true })}},
 		{name: "internal-no-icc", networks: []firewall.Network{with(bridge4, func(n *firewall.Network) { n.Internal, n.NoICC = true, true })}},
 		{name: "no-masquerade", networks: []firewall.Network{with(bridge46, func(n *firewall.Network) { n.NoMasquerade = true })}},
+		{
+			name: "routed", networks: []firewall.Network{with(bridge46, func(n *firewall.Network) { n.Routed = n.Prefixes[1:] })},
+			ports: []firewall.Port{direct("tcp", web6, 80), direct("udp", web6, 53), direct("tcp", web6, 80)},
+		},
+		{name: "unprotected", networks: []firewall.Network{with(bridge46, func(n *firewall.Network) { n.Unprotected = n.Prefixes[:1] })}},
 		{name: "three-networks", networks: []firewall.Network{
 			bridge4, bridge46, {Bridge: "br-aaaaaaaaaaaa", Prefixes: prefixes("172.18.0.0/16"), Gateways: addrs("172.18.0.1"), Internal: true},
 		}},

@@ -126,6 +126,11 @@ func (t *legacyFilter) concerns(n Network) bool {
 	return slices.ContainsFunc(n.Prefixes, func(p netip.Prefix) bool { return p.Addr().Is6() == (t.domain == unix.AF_INET6) })
 }
 
+// families returns the one of the table.
+func (t *legacyFilter) families() Families {
+	return Families{IPv4: t.domain == unix.AF_INET, IPv6: t.domain == unix.AF_INET6}
+}
+
 // check says for which networks the table drops what it does not know, and what to do.
 func (t *legacyFilter) check(networks []Network) (findings []Finding) {
 	for _, n := range networks {
@@ -139,7 +144,7 @@ func (t *legacyFilter) check(networks []Network) (findings []Finding) {
 				"containers do not reach the outside: %v", t.tool, err)}}
 		}
 		if from || to {
-			findings = append(findings, Finding{Text: fmt.Sprintf("chain \"FORWARD\" of %s drops what comes from or goes to %s; "+
+			findings = append(findings, Finding{Stops: t.families(), Text: fmt.Sprintf("chain \"FORWARD\" of %s drops what comes from or goes to %s; "+
 				"to let it pass: %[1]s -I FORWARD -i %[2]s -j ACCEPT && %[1]s -I FORWARD -o %[2]s -j ACCEPT", t.tool, n.Bridge)})
 		}
 	}

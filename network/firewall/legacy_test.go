@@ -94,8 +94,9 @@ func TestLegacyInput(t *testing.T) {
 		run(t, "ip6tables-legacy", "-P", "INPUT", "DROP")
 		got, err := f.Inputs()
 		must(t, err)
-		if strings.Join(got, " ") != `chain "INPUT" of ip6tables-legacy` {
-			t.Errorf("inputs: %q", got)
+		want := firewall.Finding{Text: `chain "INPUT" of ip6tables-legacy`, Stops: firewall.Families{IPv6: true}}
+		if len(got) != 1 || got[0] != want {
+			t.Errorf("inputs: %v, want %v", got, want)
 		}
 	})
 }

@@ -228,6 +228,46 @@ func TestWithoutMasquerading(t *testing.T) {
 }
 
 // Docker's policy does not keep our containers in, nor let others into them.
+// Networks whose containers outside knows by their own addresses.
+func TestGatewayModes(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		l := newLab(t, h)
+		l.network(t, with(labBridge, func(n *firewall.Network) { n.Routed = n.Prefixes }))
+		l.network(t, with(labSecond, func(n *firewall.Network) { n.Unprotected = n.Prefixes[:1] }))
+		l.network(t, labInternal)
+		a := l.container(t, "ctr0", "a", "172.17.0.2/16", "fd00:17::2/64")
+		b := l.container(t, "br-second", "b", "172.18.0.2/16", "fd00:18::2/64")
+		i := l.container(t, "br-internal", "i", "172.19.0.2/16", "fd00:19::2/64")
+		a.serve(t, 81)
+		l.publish(t, direct("tcp", netip.MustParseAddr("172.17.0.2"), 80), direct("udp", netip.MustParseAddr("fd00:17::2"), 80))
+		askAll(t, []question{
+			{l.lanA, "tcp", "172.17.0.2:80", "a 10.1.0.2"},
+			{l.lanA, "udp", "[fd00:17::2]:80", "a 2001:db8:1::2"},
+			{l.lanA, "udp", "172.17.0.2:80", ""},
+			{l.lanA, "tcp", "[fd00:17::2]:80", ""},
+			{l.lanA, "tcp", "172.17.0.2:81", ""},
+			{l.lanA, "tcp", "172.17.0.1:80", ""},
+			{b, "tcp", "172.17.0.2:80", "a 172.17.0.1"}, // b is behind the host's addresses
+			{b, "tcp", "172.17.0.2:81", ""},
+			{i, "tcp", "172.17.0.2:80", ""},
+			{l.host, "tcp", "172.17.0.2:81", "a 172.17.0.1"},
+			{l.lanA, "ping", "172.17.0.2", "pong"},
+			{b, "ping", "172.17.0.2", "pong"},
+			{l.lanA, "ping", "172.17.0.1", ""},
+
+			{l.lanA, "tcp", "172.18.0.2:80", "b 10.1.0.2"},
+			{l.lanA, "udp", "172.18.0.2:80", "b 10.1.0.2"},
+			{l.lanA, "ping", "172.18.0.2", "pong"},
+			{a, "ping", "172.18.0.2", ""},
+			{l.lanA, "tcp", "[fd00:18::2]:80", ""},
+			{l.lanA, "tcp", "172.18.0.1:80", ""},
+			{a, "tcp", "172.18.0.2:80", ""},
+			{i, "tcp", "172.18.0.2:80", ""},
+		})
+	})
+}
+
 func TestBesideDocker(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {

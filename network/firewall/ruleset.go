@@ -9,7 +9,7 @@ import (
 
 // version is part of what AddNetwork compares: raise it when the rules below change, and a newer program replaces the
 // rules of an older one at the next start of a container. A set whose type changes needs a new name.
-const version = "2"
+const version = "3"
 
 // ruleset is a table as it should be, but for the elements of its sets.
 type ruleset struct {
@@ -62,6 +62,9 @@ const (
 	setPublishedOn = "published-on" // address . protocol . port -> address . port
 	setOneAddress  = "one-address"  // address . protocol . port: taken only where the address is
 	setSelf        = "self"         // container . protocol . host's port: its own, left to the proxy
+	setRouted      = "routed"       // subnets whose addresses are for everybody
+	setDirect      = "direct"       // container . protocol . port: open at its own address, which is routed
+	setUnprotected = "unprotected"  // subnets that outside reaches at any port
 )
 
 // The chains that others jump to.
@@ -121,6 +124,9 @@ func tableOf(name string) ruleset {
 			set{name: setPublishedOn + v.suffix(), key: addressPort, value: &target},
 			set{name: setOneAddress + v.suffix(), key: addressPort},
 			set{name: setSelf + v.suffix(), key: addressPort},
+			set{name: setRouted + v.suffix(), key: address, interval: true},
+			set{name: setDirect + v.suffix(), key: addressPort},
+			set{name: setUnprotected + v.suffix(), key: address, interval: true},
 		)
 	}
 	rs.chains = slices.Concat(guardChains(), filterChains(), natChains())
@@ -158,18 +164,26 @@ func guardChains() []chain {
 
 // filterChains decide who may talk to whom.
 func filterChains() []chain {
-	return []chain{
-		{
-			name: chainToNetwork,
-			rules: []rule{
-				because("", ctEstablished(), accept()),
-				// Early: where br_netfilter has bridged packets pass, each one of a flow that gets no reply comes here.
-				because("container to container", vmap(setWithin, iifname, oifname)),
-				because("no way out of an internal network", in(setInternal, iifname), drop()),
-				because("published", ctDNAT(), accept()),
-				because("not published", drop()),
-			},
+	toNetwork := chain{
+		name: chainToNetwork,
+		rules: []rule{
+			because("", ctEstablished(), accept()),
+			// Early: where br_netfilter has bridged packets pass, each one of a flow that gets no reply comes here.
+			because("container to container", vmap(setWithin, iifname, oifname)),
+			because("no way out of an internal network", in(setInternal, iifname), drop()),
+			because("published", ctDNAT(), accept()),
 		},
+	}
+	for _, v := range []ipVersion{ip4, ip6} {
+		toNetwork.rules = append(toNetwork.rules,
+			because("published, and routed", nfproto(v), in(setDirect+v.suffix(), v.daddr, l4proto, thDport), accept()),
+			because("routed", nfproto(v), in(setRouted+v.suffix(), v.daddr), is(l4proto, []byte{v.icmp}), accept()),
+			because("unprotected from outside", nfproto(v), in(setUnprotected+v.suffix(), v.daddr), notIn(setBridges, iifname), accept()),
+		)
+	}
+	toNetwork.rules = append(toNetwork.rules, because("not published", drop()))
+	return []chain{
+		toNetwork,
 		{
 			name: chainToInternal,
 			rules: []rule{

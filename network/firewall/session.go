@@ -201,6 +201,22 @@ func (s *session) elements(sets ...string) ([]element, error) {
 	return all, nil
 }
 
+// present returns the elements of those of the sets that there are, and tells whether any is missing: an older program made a table
+// with fewer of them.
+func (s *session) present(sets ...string) (all []element, missing bool, err error) {
+	for _, set := range sets {
+		some, err := s.elements(set)
+		switch {
+		case errors.Is(err, unix.ENOENT):
+			missing = true
+		case err != nil:
+			return nil, missing, err
+		}
+		all = append(all, some...)
+	}
+	return all, missing, nil
+}
+
 // decodeElements reads the elements out of NFT_MSG_NEWSETELEM messages.
 func decodeElements(set string, replies []netlink.Message) ([]element, error) {
 	var list, ends []element

@@ -52,17 +52,18 @@ var checksumOffsets = map[Protocol]uint32{"udp": 6, "tcp": 16, "icmp": 2}
 // ipVersion is what differs between the two families: nft calls them ip and ip6.
 type ipVersion struct {
 	family       byte // NFPROTO_*
+	icmp         byte // IPPROTO_* of its messages
 	length       int  // of an address in bytes
 	saddr, daddr field
 }
 
 var (
 	ip4 = ipVersion{
-		unix.NFPROTO_IPV4, 4,
+		unix.NFPROTO_IPV4, unix.IPPROTO_ICMP, 4,
 		payloadField(expr.PayloadBaseNetworkHeader, 12, 4), payloadField(expr.PayloadBaseNetworkHeader, 16, 4),
 	}
 	ip6 = ipVersion{
-		unix.NFPROTO_IPV6, 16,
+		unix.NFPROTO_IPV6, unix.IPPROTO_ICMPV6, 16,
 		payloadField(expr.PayloadBaseNetworkHeader, 8, 16), payloadField(expr.PayloadBaseNetworkHeader, 24, 16),
 	}
 )

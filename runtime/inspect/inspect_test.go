@@ -92,6 +92,7 @@ func web() Container {
 			IPv4: netip.MustParsePrefix("172.18.0.9/16"), Gateway4: netip.MustParseAddr("172.18.0.1"),
 			IPv6: netip.MustParsePrefix("fd00::9/64"), Gateway6: netip.MustParseAddr("fd00::1"), DNSNames: []string{"web", "www", "1f1f1f1f1f1f"},
 		}},
+		Published: &network.Published{Bridge: "br-a1a1a1a1a1a1", IPv4: netip.MustParseAddr("172.18.0.9"), IPv6: netip.MustParseAddr("fd00::9")},
 		Ports: []network.Port{
 			{Protocol: network.TCP, HostPort: 8080, ContainerPort: 80},
 			{Protocol: network.UDP, HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 5003, ContainerPort: 53},

@@ -55,7 +55,7 @@ func (c Container) networkSettings() *NetworkSettings {
 		}
 		s.Networks[e.Name] = asIs(spec, e)
 	}
-	s.Ports = published(c.Spec.Network, c.Record.Ports)
+	s.Ports = published(c.Spec.Network, c.Record)
 	if e := s.Networks["bridge"]; e != nil {
 		s.EndpointID, s.MacAddress, s.Gateway, s.IPAddress, s.IPPrefixLen = e.EndpointID, e.MacAddress, e.Gateway, e.IPAddress, e.IPPrefixLen
 		s.IPv6Gateway, s.GlobalIPv6Address, s.GlobalIPv6PrefixLen = e.IPv6Gateway, e.GlobalIPv6Address, e.GlobalIPv6PrefixLen
@@ -111,27 +111,23 @@ func exposed(n container.Network) apinet.PortSet {
 	return set
 }
 
-// hostAddresses are the addresses that a port is published on, in Docker's words.
-func hostAddresses(p network.Port) []netip.Addr {
-	if p.HostIP.IsValid() {
-		return []netip.Addr{p.HostIP}
-	}
-	return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
-}
-
 // published are the exposed ports, each with where it is published; nil: nowhere.
-func published(n container.Network, ports []network.Port) apinet.PortMap {
+func published(n container.Network, r *network.Record) apinet.PortMap {
 	out := apinet.PortMap{}
 	for p := range exposed(n) {
 		out[p] = nil
 	}
-	for _, p := range ports {
+	for _, p := range r.Ports {
 		key, ok := apinet.PortFrom(p.ContainerPort, apinet.IPProtocol(p.Protocol))
 		if !ok {
 			continue
 		}
-		for _, addr := range hostAddresses(p) {
-			out[key] = append(out[key], apinet.PortBinding{HostIP: addr, HostPort: strconv.Itoa(int(p.HostPort))})
+		for _, at := range r.Places(p) {
+			b := apinet.PortBinding{HostIP: at.Host.Addr()}
+			if port := at.Host.Port(); port != 0 {
+				b.HostPort = strconv.Itoa(int(port))
+			}
+			out[key] = append(out[key], b)
 		}
 	}
 	return out
@@ -147,8 +143,15 @@ func (c Container) portSummaries() []api.PortSummary {
 	seen := map[network.Expose]bool{}
 	for _, p := range c.Record.Ports {
 		seen[network.Expose{Protocol: p.Protocol, Port: p.ContainerPort}] = true
-		for _, addr := range hostAddresses(p) {
-			out = append(out, api.PortSummary{IP: addr, PrivatePort: p.ContainerPort, PublicPort: p.HostPort, Type: string(p.Protocol)})
+		for _, at := range c.Record.Places(p) {
+			one := api.PortSummary{IP: at.Host.Addr(), PrivatePort: p.ContainerPort, PublicPort: at.Host.Port(), Type: string(p.Protocol)}
+			if one.PublicPort == 0 {
+				one.IP = netip.Addr{} // as one that is only exposed, whatever the family
+				if slices.Contains(out, one) {
+					continue
+				}
+			}
+			out = append(out, one)
 		}
 	}
 	for _, e := range c.Spec.Network.Expose {
