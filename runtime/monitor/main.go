@@ -161,7 +161,7 @@ func (m *monitor) live(r *run) error {
 			if r, err = m.start(context.Background()); err != nil {
 				return m.refuse(err)
 			}
-			m.answer(reply{Warnings: r.warnings})
+			// The journal first: what the command does after the answer stands behind the start there.
 			if m.attached {
 				m.in.Notify(m.c, "attach")
 				m.attached = false
@@ -173,6 +173,7 @@ func (m *monitor) live(r *run) error {
 				m.in.NotifySize(m.c, m.size)
 			}
 			m.size = attach.Size{}
+			m.answer(reply{Warnings: r.warnings})
 		}
 		running := span.Begin("program")
 		m.note("wait for init", m.keep(r))
