@@ -86,7 +86,7 @@ func startDocker(t *testing.T, h *testhost.Host) (stop func()) {
 	if err := engine.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for range 150 {
+	for range 1500 { // five minutes, on a busy machine
 		if err = exec.Command("docker", "info").Run(); err == nil {
 			break
 		}
