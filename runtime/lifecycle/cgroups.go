@@ -58,7 +58,7 @@ func (in *Installation) killCgroups() error {
 
 // removeCgroups removes them; a monitor that says its last words is waited for.
 func (in *Installation) removeCgroups(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := settling(ctx)
 	defer cancel()
 	for _, dir := range in.cgroupDirs() {
 		for {

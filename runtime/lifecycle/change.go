@@ -21,7 +21,7 @@ func (in *Installation) change(ctx context.Context, c *container.Container, f fu
 		return err
 	}
 	defer unlock()
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := settling(ctx)
 	defer cancel()
 	p := patient(c)
 	for {

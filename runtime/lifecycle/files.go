@@ -95,7 +95,7 @@ var errEnded = errors.New("container has just ended")
 
 // whileRunning calls running with the container's first process if it has one, else stopped, with the container's lock held.
 func (in *Installation) whileRunning(ctx context.Context, c *container.Container, running func(pid int) error, stopped func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := settling(ctx)
 	defer cancel()
 	p := patient(c)
 	for {

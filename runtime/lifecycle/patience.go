@@ -8,6 +8,14 @@ import (
 	"ctr/runtime/container"
 )
 
+// settleTimeout bounds how long a command waits for a monitor to take down what has ended, or for another command.
+const settleTimeout = 30 * time.Second
+
+// settling returns a context that ends when a command has waited long enough, and then says so.
+func settling(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, settleTimeout, fmt.Errorf("it has not ended for %v: try again when it has", settleTimeout))
+}
+
 // The longest and the shortest time in which a patience looks by itself: at a record that a monitor wrote without giving the lock
 // back.
 const (

@@ -44,7 +44,7 @@ func (in *Installation) Remove(ctx context.Context, c *container.Container, opts
 // lockToRemove takes the lock of a container that does not run, or with force of one that it has killed. A container that
 // another command has started meanwhile is met again.
 func (in *Installation) lockToRemove(ctx context.Context, c *container.Container, force bool) (*container.Lock, error) {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := settling(ctx)
 	defer cancel()
 	begin, dismissed := time.Now(), false
 	p := patient(c)

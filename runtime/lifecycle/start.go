@@ -136,7 +136,7 @@ var errLingers = errors.New("container's sandbox is in use")
 // lockToStart takes the container's lock; nil if the container runs, or will in a moment. It returns errLingers if the lock is
 // its monitor's although the container has ended.
 func (in *Installation) lockToStart(ctx context.Context, c *container.Container) (*container.Lock, error) {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := settling(ctx)
 	defer cancel()
 	p := patient(c)
 	for {

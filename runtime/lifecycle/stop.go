@@ -19,9 +19,6 @@ import (
 // defaultStopTimeout is how long `stop` waits before it kills, as in Docker.
 const defaultStopTimeout = 10 * time.Second
 
-// settleTimeout bounds how long a command waits for a monitor to take down what has ended.
-const settleTimeout = 30 * time.Second
-
 // Signal sends a signal to the container's first process. One that asks programs to end counts as a wish that it stays down:
 // its restart policy does not bring it back. It returns container.ErrNotRunning if there is no process.
 func (in *Installation) Signal(_ context.Context, c *container.Container, sig unix.Signal) error {
@@ -181,7 +178,7 @@ func graceContext(ctx context.Context, c *container.Container, opts StopOptions)
 // settle returns when the container, whose process has ended, is taken down: by its monitor, or here if that was killed. A
 // monitor that goes on only to keep the sandbox for others counts as done.
 func (in *Installation) settle(ctx context.Context, c *container.Container) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := settling(ctx)
 	defer cancel()
 	p := patient(c)
 	for {

@@ -26,7 +26,7 @@ func (in *Installation) Find(ref string) (*container.Container, error) {
 // several commands that meet it at once one starts the successor, the others wait for that. What goes wrong is told: the
 // container goes on, and what the command wants of it may work nevertheless.
 func (in *Installation) meet(ctx context.Context, c *container.Container) (kept bool) {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := settling(ctx)
 	defer cancel()
 	p := patient(c)
 	for {
@@ -94,7 +94,7 @@ func (s *succession) of(a container.Abandoned) bool {
 // resume attaches again after the monitor was killed: the successor, if this command is the one that starts it, has the client
 // from before it reads the program's output. What is typed ends with the monitor, and so does a terminal.
 func (in *Installation) resume(ctx context.Context, c *container.Container, streams attach.Streams) (*attach.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := settling(ctx)
 	defer cancel()
 	streams.Stdin, streams.Resize = nil, nil
 	p := patient(c)
