@@ -138,7 +138,6 @@ func TestPublishedAddressMoves(t *testing.T) {
 	})
 }
 
-// Two installations do not see each other.
 // An older program made a table without some of the sets: what is in it can be removed all the same, and is made whole.
 func TestTableOfBefore(t *testing.T) {
 	t.Parallel()
@@ -170,6 +169,7 @@ func TestTableOfBefore(t *testing.T) {
 	})
 }
 
+// Two installations do not see each other.
 func TestTwoInstallations(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {

@@ -15,7 +15,8 @@
 //
 //   - the first packet of a connection to an address of a network comes from that network's own bridge or from the host
 //     itself, or it is dropped: container addresses and gateway addresses cannot be reached from outside, nor from another
-//     bridge. Of a network whose containers show their addresses outside, only its gateways are guarded so. Connections from before the rules are forgotten when they come back;
+//     bridge. Of a network whose containers show their addresses outside, only its gateways are guarded so. Connections from
+//     before the rules are forgotten when they come back;
 //   - a port that is published on one address of the host is dropped where it arrives by an interface that has not
 //     got the address (except from our bridges), and on 127.0.0.1 where it arrives by any interface but lo;
 //   - a packet to a published port of an address that is the host's own (fib daddr type local) is sent on to the
