@@ -90,7 +90,7 @@ func must(t testing.TB, ns *netns.Handle, args ...string) string {
 
 // dial connects to an address of the namespace from another, where a listener waits, and returns the error of the try. A nil
 // namespace is the host's.
-func dial(t testing.TB, from, to *netns.Handle, address string) error {
+func dial(t testing.TB, from, to *netns.Handle, address string, patience time.Duration) error {
 	t.Helper()
 	in := func(ns *netns.Handle, f func() error) error {
 		if ns == nil {
@@ -108,7 +108,7 @@ func dial(t testing.TB, from, to *netns.Handle, address string) error {
 	}
 	defer l.Close()
 	return in(from, func() error {
-		c, err := net.DialTimeout("tcp", l.Addr().String(), 500*time.Millisecond)
+		c, err := net.DialTimeout("tcp", l.Addr().String(), patience)
 		if err == nil {
 			c.Close()
 		}
@@ -116,10 +116,16 @@ func dial(t testing.TB, from, to *netns.Handle, address string) error {
 	})
 }
 
+// silence is how long to wait for what is not to come, trust for what is.
+const (
+	silence = 500 * time.Millisecond
+	trust   = 20 * time.Second
+)
+
 // reach fails unless a connection succeeds.
 func reach(t testing.TB, from, to *netns.Handle, address string) {
 	t.Helper()
-	if err := dial(t, from, to, address); err != nil {
+	if err := dial(t, from, to, address, trust); err != nil {
 		t.Errorf("reach %s: %v", address, err)
 	}
 }

@@ -233,7 +233,7 @@ func TestPrivateMountsEnd(t *testing.T) {
 			t.Errorf("mount table was:\n%s\nand is:\n%s", before, after)
 		}
 		// Other threads are where they were; those of the calls end soon after them.
-		deadline := time.Now().Add(5 * time.Second)
+		deadline := time.Now().Add(30 * time.Second)
 		for strays := strayThreads(t); len(strays) > 0; strays = strayThreads(t) {
 			if time.Now().After(deadline) {
 				t.Fatalf("threads in other mount namespaces: %q", strays)

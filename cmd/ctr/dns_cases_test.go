@@ -38,7 +38,7 @@ func (v *victims) from(container string) client {
 func (c client) ask(network, server, name string, qtype uint16) (*dns.Msg, error) {
 	var conn net.Conn
 	err := c.ns.Do(func() (err error) {
-		conn, err = net.DialTimeout(network, server, time.Second)
+		conn, err = net.DialTimeout(network, server, patience)
 		return err
 	})
 	if err != nil {

@@ -170,7 +170,7 @@ func TestD9ReplacedContainer(t *testing.T) {
 		v.Logf("the longest silence: %v", worst)
 		// TestReplacedUDPServer measures what the rules take; here the machine may have other work. What the kernel had tracked, and
 		// nobody made it forget, would last for as long as the client asks.
-		if worst > 5*time.Second {
+		if worst > 15*time.Second {
 			v.Errorf("the client heard nothing for %v", worst)
 		}
 		stop.Store(true)

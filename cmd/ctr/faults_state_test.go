@@ -72,11 +72,11 @@ func (v *victims) damaged(file, how string, damage func(string, []byte) error) {
 		v.Fatalf("%s %s: %v", file, how, err)
 	}
 	ps := v.try("ps", "-a", "--format", "{{.Names}} {{.State}}")
-	if !strings.Contains(ps.stdout, "other running") || ps.took > 5*time.Second {
+	if !strings.Contains(ps.stdout, "other running") || ps.took > 15*time.Second {
 		v.Errorf("%s %s: ps after %v: %s %s", file, how, ps.took, ps.stdout, ps.stderr)
 	}
 	v.must("rm", "-f", "other")
-	if o := v.try("rm", "-f", "c1"); o.code != 0 || o.took > 10*time.Second {
+	if o := v.try("rm", "-f", "c1"); o.code != 0 || o.took > 20*time.Second {
 		v.Errorf("%s %s: rm -f after %v: exit code %d: %s", file, how, o.took, o.code, o.stderr)
 	}
 	v.must(runArgs("c1")...)
@@ -97,7 +97,7 @@ func TestB7DamagedNetwork(t *testing.T) {
 				v.Fatalf("%s: %v", how, err)
 			}
 			for _, list := range [][]string{{"ps", "-a"}, {"network", "ls"}} {
-				if o := v.try(list...); o.took > 5*time.Second || list[0] == "network" && !strings.Contains(o.stdout, "net ") {
+				if o := v.try(list...); o.took > 15*time.Second || list[0] == "network" && !strings.Contains(o.stdout, "net ") {
 					v.Errorf("%s: %s: %+v", how, list, o)
 				}
 			}

@@ -155,7 +155,7 @@ func (e engine) answers(t *testing.T, file string) []reply {
 }
 
 // commandTime bounds one line of a session.
-const commandTime = 30 * time.Second
+const commandTime = 2 * time.Minute
 
 func (e engine) run(ctx context.Context, command string) reply {
 	ctx, cancel := context.WithTimeout(ctx, commandTime)

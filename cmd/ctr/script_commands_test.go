@@ -82,7 +82,7 @@ func calm(ts *testscript.TestScript, h *testhost.Host) testhost.Census {
 // settled returns how the host differs from the census. It waits a while for there to be no difference: the kernel takes a
 // namespace and its links down some milliseconds after the last process in it has ended.
 func settled(h *testhost.Host, want testhost.Census) string {
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		now, err := h.Census()
 		if err != nil {

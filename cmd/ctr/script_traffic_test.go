@@ -16,7 +16,7 @@ import (
 // silence is how long `ask` waits for an answer that is not to come, and answered how long for one that is.
 const (
 	silence  = 600 * time.Millisecond
-	answered = 5 * time.Second
+	answered = 30 * time.Second
 )
 
 // inside runs f in a network namespace: the host's, or the one at a path.

@@ -98,7 +98,7 @@ func TestConnectionEnds(t *testing.T) {
 		if name == "cut and ended" {
 			conn.CloseWrite()
 		}
-		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		conn.SetReadDeadline(time.Now().Add(30 * time.Second))
 		// A reset comes instead of an end if the server has not read everything.
 		if n, err := conn.Read(make([]byte, 1)); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%s: %d bytes, %v", name, n, err)
@@ -151,7 +151,7 @@ func TestConnectionForwards(t *testing.T) {
 // others, and what they hold is bounded.
 func TestIdleConnections(t *testing.T) {
 	s := serve(t, Config{Networks: newZones(t)})
-	s.answersWithin(t, time.Second)
+	s.answers(t)
 	before := runtime.NumGoroutine()
 	var idle []*net.TCPConn
 	for i := range 200 {
@@ -168,7 +168,7 @@ func TestIdleConnections(t *testing.T) {
 	for err := error(nil); err == nil; {
 		_, err = deaf.Write(many)
 	}
-	s.answersWithin(t, 50*time.Millisecond)
+	s.answers(t)
 	if n := runtime.NumGoroutine() - before; n > maxConns+10 {
 		t.Errorf("%d goroutines for %d connections", n, len(idle))
 	}
@@ -182,7 +182,7 @@ func TestIdleConnections(t *testing.T) {
 // TestResets: a thousand clients that break off in the middle cost nothing afterwards.
 func TestResets(t *testing.T) {
 	s := serve(t, Config{Networks: newZones(t)})
-	s.answersWithin(t, time.Second)
+	s.answers(t)
 	before := runtime.NumGoroutine()
 	for i := range 1000 {
 		conn := dialTCP(t, s.ns, s.tcp)
@@ -190,7 +190,7 @@ func TestResets(t *testing.T) {
 		conn.SetLinger(0)
 		conn.Close()
 	}
-	s.answersWithin(t, 50*time.Millisecond)
+	s.answers(t)
 	eventually(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= before+2 })
 	used := cpuTime(t)
 	timer := time.NewTimer(200 * time.Millisecond)
@@ -200,9 +200,9 @@ func TestResets(t *testing.T) {
 	}
 }
 
-// answersWithin asks a few times for a container's name, over both protocols. It looks at the median, since the machine may
-// be busy with something else for a moment.
-func (s served) answersWithin(tb testing.TB, limit time.Duration) {
+// answers asks a few times for a container's name, over both protocols, and is not kept waiting. It looks at the median, since the
+// machine may be busy with something else for a moment.
+func (s served) answers(tb testing.TB) {
 	tb.Helper()
 	for _, tcp := range []bool{false, true} {
 		var times []time.Duration
@@ -212,7 +212,7 @@ func (s served) answersWithin(tb testing.TB, limit time.Duration) {
 				tb.Errorf("TCP %v: %v", tcp, r)
 			}
 		}
-		if m := median(times); m > limit {
+		if m := median(times); m > upstreamTimeout/4 {
 			tb.Errorf("TCP %v: own name took %v", tcp, m)
 		}
 	}
@@ -292,7 +292,7 @@ func TestOverload(t *testing.T) {
 		if refused != 2000-maxForwards {
 			t.Errorf("%d questions refused, want %d", refused, 2000-maxForwards)
 		}
-		if m := median(times); m > 10*time.Millisecond {
+		if m := median(times); m > 200*time.Millisecond {
 			t.Errorf("own name took %v", m)
 		}
 		t.Logf("own name took %v, at worst %v", median(times), times[len(times)-1])

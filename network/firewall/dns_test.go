@@ -86,7 +86,7 @@ func asks(t *testing.T, network string, size int) error {
 
 func echoed(c net.Conn, size int) error {
 	message := []byte(strings.Repeat("question", size/8+1))[:size]
-	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(3 * trust)); err != nil {
 		return err
 	}
 	failed := make(chan error, 1)

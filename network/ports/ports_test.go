@@ -382,7 +382,7 @@ func TestServeWithoutDescriptors(t *testing.T) {
 				return err
 			}
 			defer c.Close()
-			err = errors.Join(c.SetDeadline(time.Now().Add(5*time.Second)), c.(*net.TCPConn).CloseWrite())
+			err = errors.Join(c.SetDeadline(time.Now().Add(30*time.Second)), c.(*net.TCPConn).CloseWrite())
 			_, readErr := io.ReadAll(c)
 			return errors.Join(err, readErr)
 		}
@@ -402,7 +402,7 @@ func TestServeWithoutDescriptors(t *testing.T) {
 		fill[0].Close() // for the client's own socket
 		c, err := net.Dial("tcp", "127.0.0.1:8080")
 		if err == nil {
-			_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+			_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 			_, err = io.ReadAll(c)
 			c.Close()
 		}
@@ -442,7 +442,7 @@ func TestServeUDP(t *testing.T) {
 			c, err := net.Dial("udp", address) // connected: hears only what comes from the address it asked
 			must(t, err)
 			defer c.Close()
-			must(t, c.SetDeadline(time.Now().Add(5*time.Second)))
+			must(t, c.SetDeadline(time.Now().Add(30*time.Second)))
 			for _, said := range []string{"one", "", strings.Repeat("x", 9000)} {
 				_, err = c.Write([]byte(said))
 				must(t, err)

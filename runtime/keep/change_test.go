@@ -39,7 +39,7 @@ func echo(t *testing.T) netip.AddrPort {
 // ask connects to a port and returns what comes.
 func ask(t *testing.T, port uint16) (string, error) {
 	t.Helper()
-	c, err := net.DialTimeout("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))), 5*time.Second)
+	c, err := net.DialTimeout("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))), 30*time.Second)
 	if err != nil {
 		return "", err
 	}

@@ -51,11 +51,11 @@ func TestStoppedReader(t *testing.T) {
 // A slow client gets all, though it takes much longer than one may be silent.
 func TestSlowReader(t *testing.T) {
 	patience := sendPatience
-	sendPatience = 500 * time.Millisecond
+	sendPatience = time.Second
 	defer func() { sendPatience = patience }()
 	k, path := testKeeper(t)
 	const size = 20 << 20
-	slow := &slowWriter{every: size / 20, pause: 100 * time.Millisecond}
+	slow := &slowWriter{every: size / 20, pause: 150 * time.Millisecond}
 	c := attachTo(t, path, attach.Streams{Stdout: slow})
 	waitClients(t, k, 1)
 	p := run(t, k, "yes 0123456789 | head -c 20971520")
