@@ -91,9 +91,10 @@ func (v *Volume) Mount() error {
 	if err != nil {
 		return fmt.Errorf("mount volume %q: %w", v.Name, err)
 	}
-	path := v.Path()
-	if err := unix.Mount(device, path, v.Options[optType], flags, data); err != nil {
-		return fmt.Errorf("mount volume %q: mount %s of type %s with o=%q: %w", v.Name, device, v.Options[optType], v.shownData(), explain(err))
+	path, kind := v.Path(), v.Options[optType]
+	err = negotiate(versions(kind, data), func(version string) error { return unix.Mount(device, path, kind, flags, data+version) })
+	if err != nil {
+		return fmt.Errorf("mount volume %q: mount %s of type %s with o=%q: %w", v.Name, device, kind, v.shownData(), explain(kind, err))
 	}
 	if wanted := flags &^ (unix.MS_BIND | unix.MS_REC); flags&unix.MS_BIND != 0 && wanted != 0 { // a bind takes flags the second time only
 		if err := unix.Mount("", path, "", wanted|unix.MS_BIND|unix.MS_REMOUNT, ""); err != nil {
@@ -115,11 +116,51 @@ func (v *Volume) shownData() string {
 }
 
 // explain says what errors of mount(2) mean here.
-func explain(err error) error {
-	if errors.Is(err, unix.ENODEV) {
-		return errors.New("no such file system in this kernel")
+func explain(kind string, err error) error {
+	switch {
+	case errors.Is(err, unix.ENODEV):
+		return fmt.Errorf("no such file system in this kernel: it needs the module %q", kind)
+	case isNFS(kind) && errors.Is(err, unix.EPROTONOSUPPORT):
+		return errors.New("the server, or this kernel (modules nfsv4, nfsv3), does not know this version of NFS")
 	}
 	return err
+}
+
+func isNFS(kind string) bool { return kind == "nfs" || kind == "nfs4" }
+
+// versions are what is to be tried, each as a word at the end of the data, of an NFS volume that names no version: the newest first,
+// as mount.nfs(8) does. The kernel alone would take version 3, which servers of version 4 do not answer. Of others it is nothing.
+func versions(kind, data string) []string {
+	named := func(word string) bool {
+		name, _, _ := strings.Cut(word, "=")
+		return slices.Contains([]string{"vers", "nfsvers", "minorversion", "v2", "v3", "v4", "v4.0", "v4.1", "v4.2"}, name)
+	}
+	if !isNFS(kind) || slices.ContainsFunc(strings.Split(data, ","), named) {
+		return []string{""}
+	}
+	tried := []string{",vers=4.2", ",vers=4.1", ",vers=4.0", ",vers=3"}
+	if kind == "nfs4" {
+		return tried[:3]
+	}
+	return tried
+}
+
+// negotiate tries versions until one is taken. What ends it is any error that is not about the version: of several, the first one.
+func negotiate(versions []string, mount func(version string) error) (first error) {
+	for _, version := range versions {
+		err := mount(version)
+		switch {
+		case err == nil:
+			return nil
+		case first == nil || errors.Is(first, unix.EPROTONOSUPPORT):
+			first = err
+		}
+		// Servers of version 3 have no root of all exports; old kernels know no minor versions.
+		if !slices.ContainsFunc([]error{unix.EPROTONOSUPPORT, unix.EINVAL, unix.ENOENT, unix.EPERM}, func(e error) bool { return errors.Is(err, e) }) {
+			break
+		}
+	}
+	return first
 }
 
 // resolve finds the address of a server, as the host sees it.
@@ -137,7 +178,7 @@ func (s Spec) mountArguments(resolve func(host string) (string, error)) (device 
 	device = s.Options[optDevice]
 	flags, data = s.mountFlags()
 	kind := s.Options[optType]
-	if kind != "nfs" && kind != "nfs4" && kind != "cifs" {
+	if !isNFS(kind) && kind != "cifs" {
 		return device, flags, data, nil
 	}
 	words := strings.Split(data, ",")

@@ -58,6 +58,45 @@ func TestMountArguments(t *testing.T) {
 	}
 }
 
+func TestVersionsOfNFS(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		kind, data string
+		answers    map[string]error // by version; others succeed
+		want       string           // what was tried
+		fails      error
+	}{
+		{kind: "nfs", data: "addr=10.0.0.7,rw", want: ",vers=4.2"},
+		{kind: "nfs", data: "addr=10.0.0.7,vers=4", want: ""},
+		{kind: "nfs", data: "addr=10.0.0.7,nfsvers=3", want: ""},
+		{kind: "nfs", data: "v3,addr=10.0.0.7", want: ""},
+		{kind: "tmpfs", data: "size=1m", want: ""},
+		{kind: "nfs", answers: map[string]error{",vers=4.2": unix.EPROTONOSUPPORT, ",vers=4.1": unix.EINVAL}, want: ",vers=4.2,vers=4.1,vers=4.0"},
+		{
+			kind: "nfs", answers: map[string]error{",vers=4.2": unix.ENOENT, ",vers=4.1": unix.ENOENT, ",vers=4.0": unix.ENOENT},
+			want: ",vers=4.2,vers=4.1,vers=4.0,vers=3",
+		},
+		{kind: "nfs", answers: map[string]error{",vers=4.2": unix.ECONNREFUSED}, want: ",vers=4.2", fails: unix.ECONNREFUSED},
+		{
+			kind: "nfs", want: ",vers=4.2,vers=4.1,vers=4.0,vers=3", fails: unix.ENOENT,
+			answers: map[string]error{",vers=4.2": unix.EPROTONOSUPPORT, ",vers=4.1": unix.ENOENT, ",vers=4.0": unix.ENOENT, ",vers=3": unix.ECONNREFUSED},
+		},
+		{
+			kind: "nfs4", want: ",vers=4.2,vers=4.1,vers=4.0", fails: unix.EPROTONOSUPPORT,
+			answers: map[string]error{",vers=4.2": unix.EPROTONOSUPPORT, ",vers=4.1": unix.EPROTONOSUPPORT, ",vers=4.0": unix.EPROTONOSUPPORT},
+		},
+	} {
+		var tried string
+		err := negotiate(versions(test.kind, test.data), func(version string) error {
+			tried += version
+			return test.answers[version]
+		})
+		if tried != test.want || !errors.Is(err, test.fails) {
+			t.Errorf("%s %s: tried %q, %v", test.kind, test.data, tried, err)
+		}
+	}
+}
+
 func TestCheckOptions(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
