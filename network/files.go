@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"ctr/network/resolvconf"
 )
@@ -176,12 +177,17 @@ func (n *Networks) HostFiles(s SandboxSpec) error {
 	return s.write(conf, hosts)
 }
 
-// hostNames returns the names on the container's own lines of its hosts file.
+// hostNames returns the names on the container's own lines of its hosts file: the whole one, whichever option said its domain, and
+// the first word of it.
 func (s SandboxSpec) hostNames() []string {
+	full := s.hostname()
 	if s.Domainname != "" {
-		return []string{s.hostname() + "." + s.Domainname, s.hostname()}
+		full += "." + s.Domainname
 	}
-	return []string{s.hostname()}
+	if short, _, ok := strings.Cut(full, "."); ok && short != "" {
+		return []string{full, short}
+	}
+	return []string{full}
 }
 
 // extraHosts returns the lines of --add-host; gateway is what host-gateway stands for.

@@ -72,7 +72,7 @@ func processFlags() []cli.Flag {
 		textFlag("stop-signal", "Signal to stop the container"),
 		textFlag("stop-timeout", "Timeout (in seconds) to stop a container"),
 		textFlag("pid", "PID namespace to use (host, container:NAME)"),
-		textFlag("ipc", "IPC mode to use (host, container:NAME)"),
+		textFlag("ipc", "IPC mode to use (host, none, private, shareable, container:NAME)"),
 		textFlag("uts", "UTS namespace to use (host, container:NAME)"),
 		textFlag("cgroupns", "Cgroup namespace to use (host, private)"),
 		textFlag("userns", "User namespace to use (host, auto[:size=N], remap:NAME, UID:LENGTH, container:NAME)"),

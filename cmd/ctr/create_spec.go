@@ -58,7 +58,7 @@ func parseCreate(c *cli.Context, lookup options.Lookup) (o createOptions, err er
 }
 
 func specIdentity(c *cli.Context, s *container.Spec) (err error) {
-	if name := c.String("name"); c.IsSet("name") {
+	if name := c.String("name"); name != "" {
 		if s.Name, err = options.ContainerName(name); err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func specNamespaces(c *cli.Context, s *container.Spec) error {
 	}{
 		{"pid", &s.Namespaces.PID, []string{"host"}, "--pid: invalid PID mode"},
 		{"uts", &s.Namespaces.UTS, []string{"host"}, "--uts: invalid UTS mode"},
-		{"ipc", &s.Namespaces.IPC, []string{"host", "private", "shareable"}, "--ipc: invalid IPC mode"},
+		{"ipc", &s.Namespaces.IPC, []string{"host", "none", "private", "shareable"}, "--ipc: invalid IPC mode"},
 		{"cgroupns", &s.Namespaces.Cgroup, []string{"host", "private"}, "--cgroupns: invalid CGROUP mode"},
 	} {
 		value := c.String(ns.flag)
@@ -154,7 +154,7 @@ func specNamespaces(c *cli.Context, s *container.Spec) error {
 		switch {
 		case value == "":
 		case !joins && !slices.Contains(ns.words, value):
-			return errors.New(ns.what)
+			return fmt.Errorf("%s: %q", ns.what, value)
 		case value != "private" && value != "shareable":
 			*ns.mode = container.Mode(value)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -106,7 +107,7 @@ func (a *app) killCommand() *cli.Command {
 		Description: "ctr kill web\nctr kill -s HUP web",
 		Flags:       []cli.Flag{&cli.StringFlag{Name: "signal", Aliases: []string{"s"}, Value: "KILL", Usage: "Signal to send to the container"}},
 		Action: func(c *cli.Context) error {
-			sig, err := lifecycle.ParseSignal(c.String("signal"))
+			sig, err := lifecycle.ParseSignal(cmp.Or(c.String("signal"), "KILL"))
 			if err != nil {
 				return err
 			}

@@ -82,7 +82,7 @@ type Mode string
 const (
 	ModePrivate   Mode = ""
 	ModeHost      Mode = "host"
-	ModeNone      Mode = "none" // network only: a namespace with nothing but lo
+	ModeNone      Mode = "none" // network: a namespace with nothing but lo; IPC: one without /dev/shm, which nobody joins
 	ModeContainer Mode = "container:"
 	ModePath      Mode = "ns:"
 )

@@ -62,10 +62,11 @@ func systemMounts(c Config) []*configs.Mount {
 			Data: "newinstance,ptmxmode=0666,mode=0620,gid=5",
 		},
 		{Device: "mqueue", Source: "mqueue", Destination: "/dev/mqueue", Flags: noneMayPass},
-		shmMount(c),
-		{Device: "cgroup", Source: "cgroup", Destination: "/sys/fs/cgroup", Flags: noneMayPass | readonly},
 	}
-	return list
+	if c.Spec.Namespaces.IPC != container.ModeNone {
+		list = append(list, shmMount(c))
+	}
+	return append(list, &configs.Mount{Device: "cgroup", Source: "cgroup", Destination: "/sys/fs/cgroup", Flags: noneMayPass | readonly})
 }
 
 // shmMount is the container's POSIX shared memory, which belongs to the IPC namespace: the host's with the host's namespace.

@@ -214,6 +214,9 @@ func (in *Installation) resolveNamespaces(n *container.Namespaces) error {
 		if err != nil {
 			return err
 		}
+		if mode == &n.IPC && target.Namespaces.IPC == container.ModeNone {
+			return fmt.Errorf("cannot join IPC namespace of container %s: it has none to share (--ipc none)", target.Name)
+		}
 		*mode = container.ModeContainer + container.Mode(target.ID)
 	}
 	return nil

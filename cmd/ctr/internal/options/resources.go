@@ -159,9 +159,6 @@ func Log(driver string, opts []string) (container.Log, error) {
 			return l, fmt.Errorf("unknown log opt '%s' for %s log driver", key, cmp.Or(driver, "json-file"))
 		}
 	}
-	if l.MaxFile > 1 && l.MaxSize == 0 {
-		return l, errors.New("max-file cannot be specified without max-size")
-	}
 	return l, nil
 }
 
