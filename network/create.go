@@ -239,6 +239,11 @@ func (n *Networks) ensureRules(s Spec, used bool) error {
 		return err
 	}
 	f.Idle = !used
+	if used {
+		if err := n.awaitGates(s.ID); err != nil {
+			return err
+		}
+	}
 	fresh, err := n.firewall.AddNetwork(f)
 	if err != nil || !fresh {
 		return err

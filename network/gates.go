@@ -6,6 +6,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
+	"ctr/internal/durable"
 	"ctr/network/firewall"
 )
 
@@ -36,32 +39,52 @@ func (n *Networks) inUse(id string) (bool, error) {
 	return !free, err
 }
 
-// closeGates takes back what rules of others were opened for a network, if nobody is on it any more.
+// closeGates takes back what rules of others were opened for a network, if nobody is on it any more. Who has taken an address since
+// it looked waits until it is done (awaitGates), and opens them again.
 func (n *Networks) closeGates(id, bridge string) error {
-	path := n.openedPath(id)
-	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
-		return nil
+	unlock, err := lockGates(n.openedPath(id), unix.LOCK_EX)
+	if unlock == nil {
+		return err
 	}
+	defer unlock()
 	if used, err := n.inUse(id); err != nil || used {
 		return err
 	}
 	if err := n.firewall.Close(bridge); err != nil {
 		return err
 	}
-	if err := removeFile(path); err != nil {
-		return err
+	return removeFile(n.openedPath(id))
+}
+
+// awaitGates waits for whoever is closing the rules of others for a network, and may not have seen the address that the caller has
+// taken. Who comes later sees it.
+func (n *Networks) awaitGates(id string) error {
+	unlock, err := lockGates(n.openedPath(id), unix.LOCK_SH)
+	if unlock != nil {
+		unlock()
 	}
-	// Who has taken an address since then may have found the rules open still.
-	if used, err := n.inUse(id); err != nil || !used {
-		return err
+	return err
+}
+
+// lockGates takes the flock(2) of the file that says that rules are opened; nil if there is none. Who closes them removes it: a lock
+// that was waited for may be that of a file that is gone, and of no use.
+func lockGates(path string, how int) (unlock func(), err error) {
+	for {
+		fd, err := durable.OpenLocked(path, how)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		var file unix.Stat_t
+		if err := unix.Fstat(fd, &file); err != nil {
+			unix.Close(fd)
+			return nil, fmt.Errorf("lock %q: %w", path, os.NewSyscallError("fstat", err))
+		}
+		if file.Nlink > 0 {
+			return func() { unix.Close(fd) }, nil
+		}
+		unix.Close(fd)
 	}
-	s, err := n.read(id)
-	if err != nil {
-		return err
-	}
-	// Somebody else may have opened them again by now, and noted it in the file that is gone.
-	if err := n.noteOpened(id); err != nil {
-		return err
-	}
-	return n.ensureRules(s, true)
 }
