@@ -31,10 +31,9 @@ func (in *Installation) Signal(_ context.Context, c *container.Container, sig un
 			return err
 		}
 	}
-	if err := engine.Signal(in.Containers.RunRoot(), c.ID, sig); err != nil {
+	if err := in.signal(c, sig); err != nil {
 		return fmt.Errorf("cannot kill container: %s: %w", c.Name, err)
 	}
-	in.Notify(c, "kill", "signal", strconv.Itoa(int(sig)))
 	return nil
 }
 
@@ -122,14 +121,17 @@ func (in *Installation) Restart(ctx context.Context, c *container.Container, opt
 
 // send sends a signal; a container that has ended is good.
 func (in *Installation) send(c *container.Container, sig unix.Signal) error {
-	err := engine.Signal(in.Containers.RunRoot(), c.ID, sig)
+	err := in.signal(c, sig)
 	if errors.Is(err, container.ErrNotRunning) {
 		return nil
 	}
-	if err == nil {
-		in.Notify(c, "kill", "signal", strconv.Itoa(int(sig)))
-	}
 	return err
+}
+
+// signal sends a signal to a container that was seen to run. The journal has it before the end that it may bring.
+func (in *Installation) signal(c *container.Container, sig unix.Signal) error {
+	in.Notify(c, "kill", "signal", strconv.Itoa(int(sig)))
+	return engine.Signal(in.Containers.RunRoot(), c.ID, sig)
 }
 
 // Pause stops all processes of a container where they are.
