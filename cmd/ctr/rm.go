@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ctr/runtime/attach"
 	"ctr/runtime/container"
 	"ctr/runtime/lifecycle"
 )
@@ -120,8 +121,9 @@ func (a *app) waitCommand() *cli.Command {
 // names. What cannot be waited for is said at once, not when the others have ended.
 func runWait(ctx context.Context, in *lifecycle.Installation, names []string, ui *ui) error {
 	type end struct {
-		code int
-		err  error
+		of     *container.Container
+		result attach.Result
+		err    error
 	}
 	var ends []chan end
 	var told error
@@ -135,8 +137,8 @@ func runWait(ctx context.Context, in *lifecycle.Installation, names []string, ui
 		one := make(chan end, 1)
 		ends = append(ends, one)
 		go func() {
-			code, err := in.Wait(ctx, c)
-			one <- end{code, err}
+			result, err := in.Wait(ctx, c)
+			one <- end{c, result, err}
 		}()
 	}
 	var errs []error
@@ -146,7 +148,8 @@ func runWait(ctx context.Context, in *lifecycle.Installation, names []string, ui
 			errs = append(errs, e.err)
 			continue
 		}
-		ui.printf("%d\n", e.code)
+		ui.unknown(e.of, e.result)
+		ui.printf("%d\n", e.result.ExitCode)
 	}
 	if len(errs) > 0 {
 		return errors.Join(errs...)

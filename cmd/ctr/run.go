@@ -148,6 +148,9 @@ func follow(ctx context.Context, in *lifecycle.Installation, c *container.Contai
 	if err == nil && result.Detached {
 		in.Notify(c, "detach")
 	}
+	if err == nil {
+		t.ui.unknown(c, result)
+	}
 	return outcome(result, err)
 }
 

@@ -10,6 +10,9 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
+
+	"ctr/runtime/attach"
+	"ctr/runtime/container"
 )
 
 // ui is whom a command talks to. What it prints as a result goes to out, and everything else to err, so that a script can
@@ -47,6 +50,13 @@ func (u *ui) println(s string) { u.printf("%s\n", s) }
 
 // notice tells the user something.
 func (u *ui) notice(s string) { fmt.Fprintln(u.err, s) }
+
+// unknown tells the user that the exit code of a container is none, and why.
+func (u *ui) unknown(c *container.Container, r attach.Result) {
+	if r.Unknown != "" {
+		u.notice("ctr: container " + c.Name + ": " + r.Unknown)
+	}
+}
 
 // warn tells the user that something is not as they may think.
 func (u *ui) warn(lines ...string) {

@@ -90,6 +90,7 @@ func (c *Client) Wait() (Result, error) {
 }
 
 func (c *Client) receive() (Result, error) {
+	var unknown string
 	for {
 		kind, payload, err := c.conn.Receive()
 		if errors.Is(err, io.EOF) {
@@ -105,8 +106,10 @@ func (c *Client) receive() (Result, error) {
 			err = write(c.s.Stderr, payload)
 		case Exit:
 			if code, ok := decodeExit(payload); ok {
-				return Result{ExitCode: code}, nil
+				return Result{ExitCode: code, Unknown: unknown}, nil
 			}
+		case Unknown:
+			unknown = string(payload)
 		default: // a newer keeper's, or one that only keepers get
 		}
 		if err != nil {

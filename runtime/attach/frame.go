@@ -28,6 +28,7 @@ type Kind byte
 //	  ── Resize{width,height} ────▶
 //	  ◀───────────── Stdout bytes ──
 //	  ◀───────────── Stderr bytes ──
+//	  ◀─────────── Unknown text ────       why the code that follows is not the program's: nobody knows that
 //	  ◀──────────── Exit{code} ─────       the last one; with --rm only when all is gone
 //
 // A monitor whose container has ended may go on, since other containers use its sandbox. It takes orders by Hello{Start} and
@@ -53,6 +54,7 @@ const (
 	Stdout   Kind = 'o'
 	Stderr   Kind = 'r'
 	Exit     Kind = 'x'
+	Unknown  Kind = 'u'
 	Started  Kind = 's'
 	Failed   Kind = 'f'
 	Change   Kind = 'c'
@@ -244,8 +246,15 @@ func DecodeSize(b []byte) (Size, bool) {
 
 func encodeExit(code int) []byte { return binary.LittleEndian.AppendUint32(nil, uint32(code)) }
 
-// SendExit writes the last frame.
-func (c *Conn) SendExit(code int) error { return c.Send(Exit, encodeExit(code)) }
+// SendExit writes the last frame, after the reason why nobody knows the code, if there is one.
+func (c *Conn) SendExit(code int, unknown string) error {
+	if unknown != "" {
+		if err := c.Send(Unknown, []byte(unknown)); err != nil {
+			return err
+		}
+	}
+	return c.Send(Exit, encodeExit(code))
+}
 
 func decodeExit(b []byte) (int, bool) {
 	if len(b) != 4 {

@@ -51,6 +51,7 @@ func (s Streams) FirstSize() Size {
 
 // Result is how an attached session ended.
 type Result struct {
-	Detached bool // by the detach keys: the container goes on
-	ExitCode int  // the program's; 128 + n if signal n ended it
+	Detached bool   // by the detach keys: the container goes on
+	ExitCode int    // the program's; 128 + n if signal n ended it
+	Unknown  string // why it is not, if nobody knows that
 }

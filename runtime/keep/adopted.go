@@ -10,7 +10,7 @@ import (
 	"ctr/internal/proc"
 )
 
-// ErrExitUnknown is returned by Reap when nobody knows how the program ended.
+// ErrExitUnknown is returned by Reap when nobody knows how the program ended, with what a newer kernel would have told.
 var ErrExitUnknown = errors.New("exit code unknown: its monitor was killed")
 
 // Adopted is what a keeper has of an init that another process has started, and was killed: it is no child, so that neither
@@ -52,12 +52,16 @@ func (a *Adopted) wait() error {
 	}
 }
 
-// status tells how the init ended.
-func (a *Adopted) status(init proc.ID) (unix.WaitStatus, bool) {
+// status tells how the init ended; otherwise it returns ErrExitUnknown.
+func (a *Adopted) status(init proc.ID) (unix.WaitStatus, error) {
 	if a.Pidfd == nil {
-		return 0, false
+		return 0, ErrExitUnknown
 	}
-	return init.ExitStatus(a.Pidfd)
+	status, known := init.ExitStatus(a.Pidfd)
+	if !known {
+		return 0, fmt.Errorf("%w, and Linux before 6.15 does not tell it", ErrExitUnknown)
+	}
+	return status, nil
 }
 
 func (a *Adopted) close() {

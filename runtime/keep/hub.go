@@ -66,7 +66,8 @@ type hub struct {
 	mu      sync.Mutex
 	clients []*client // replaced, never changed: a copy may be walked without the lock
 	left    *sync.Cond
-	over    *int // how the last program ended, while no other one is to come; nil: one runs, or will
+	over    *int   // how the last program ended, while no other one is to come; nil: one runs, or will
+	unknown string // why nobody knows how it ended
 }
 
 func newHub() *hub {
@@ -91,6 +92,16 @@ func (h *hub) rest(over *int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.over = over
+	if over == nil {
+		h.unknown = ""
+	}
+}
+
+// why tells why nobody knows how the last program ended.
+func (h *hub) why() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.unknown
 }
 
 func (h *hub) remove(c *client) {
@@ -123,6 +134,7 @@ func (h *hub) output(k attach.Kind, p []byte) {
 
 // exit tells all how the program ended, and lets them go.
 func (h *hub) exit(code int) {
+	unknown := h.why()
 	var told sync.WaitGroup
 	for _, c := range h.all() {
 		if c.want.Hold {
@@ -131,7 +143,7 @@ func (h *hub) exit(code int) {
 		told.Go(func() {
 			c.sending(func() error {
 				c.gone = true
-				return c.conn.SendExit(code)
+				return c.conn.SendExit(code, unknown)
 			})
 			c.conn.Close()
 		})

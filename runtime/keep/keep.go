@@ -110,6 +110,13 @@ func (k *Keeper) Rest(code int) {
 	k.hub.exit(code)
 }
 
+// Unknown has all who are told of the end told why nobody knows its code.
+func (k *Keeper) Unknown(why string) {
+	k.hub.mu.Lock()
+	defer k.hub.mu.Unlock()
+	k.hub.unknown = why
+}
+
 // Close takes no more clients, and ends the services.
 func (k *Keeper) Close() {
 	k.StopServices()
@@ -193,7 +200,7 @@ func (k *Keeper) hear(conn *attach.Conn) (*client, error) {
 		return nil, fmt.Errorf("client did not say hello, but %q", kind)
 	}
 	if code, over := k.hub.add(c); over {
-		_ = conn.SendExit(code) // the connection is new, and has room for it
+		_ = conn.SendExit(code, k.hub.why()) // the connection is new, and has room for it
 		conn.Close()
 		return nil, nil
 	}

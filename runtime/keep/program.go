@@ -134,9 +134,9 @@ func (p *Program) Reap() (int, error) {
 	p.prober.stop(true)
 	var ws unix.WaitStatus
 	if p.Adopted != nil {
-		ws, known := p.Adopted.status(p.Init)
-		if !known {
-			return 0, ErrExitUnknown
+		ws, err := p.Adopted.status(p.Init)
+		if err != nil {
+			return 0, err
 		}
 		return exitCode(ws), nil
 	}

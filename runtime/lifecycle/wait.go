@@ -12,55 +12,59 @@ import (
 	"ctr/runtime/container"
 )
 
-// Wait returns the exit code of a container as soon as it does not run; at once if it does not run now (0 if it never has). It never misses an end:
+// Wait returns how a container ended, as soon as it does not run; at once if it does not run now (0 if it never has). It never misses an end:
 // a monitor that outlives its program's tells those who come later as well (keep.Keeper.Rest), any other one hangs up.
-func (in *Installation) Wait(ctx context.Context, c *container.Container) (int, error) {
-	code, known, err := in.waitEnd(ctx, c)
+func (in *Installation) Wait(ctx context.Context, c *container.Container) (attach.Result, error) {
+	result, known, err := in.waitEnd(ctx, c)
 	if err != nil || known {
-		return code, err
+		return result, err
 	}
-	return c.State().ExitCode, nil
+	state := c.State()
+	if result.ExitCode = state.ExitCode; state.ExitCode == container.ExitUnknown {
+		result.Unknown = state.Error
+	}
+	return result, nil
 }
 
 // waitEnd waits until the container's present run is over and taken down. known tells whether the monitor said how it ended;
 // else the records do.
-func (in *Installation) waitEnd(ctx context.Context, c *container.Container) (code int, known bool, err error) {
+func (in *Installation) waitEnd(ctx context.Context, c *container.Container) (result attach.Result, known bool, err error) {
 	p := patient(c)
 	for range dyingTries {
 		if !in.meet(ctx, c) {
 			break
 		}
-		code, known, err = in.waitKept(ctx, c)
+		result, known, err = in.waitKept(ctx, c)
 		if !errors.Is(err, attach.ErrKeeperGone) {
-			return code, known, err
+			return result, known, err
 		}
 		if err := p.wait(ctx); err != nil { // one that was killed may have yet to end
-			return 0, false, err
+			return attach.Result{}, false, err
 		}
 	}
-	return 0, false, in.waitOrphan(ctx, c)
+	return attach.Result{}, false, in.waitOrphan(ctx, c)
 }
 
 // dyingTries is how often a monitor that lives, and has no ear for clients, is looked at again.
 const dyingTries = 500
 
 // waitKept does so while the present monitor lives; then it returns attach.ErrKeeperGone.
-func (in *Installation) waitKept(ctx context.Context, c *container.Container) (code int, known bool, err error) {
+func (in *Installation) waitKept(ctx context.Context, c *container.Container) (result attach.Result, known bool, err error) {
 	conn, err := attach.Dial(c.AttachPath())
 	if err != nil {
-		return 0, false, in.waitUnheard(ctx, c)
+		return attach.Result{}, false, in.waitUnheard(ctx, c)
 	}
 	client, err := attach.NewClient(conn, attach.Streams{})
 	if err != nil {
-		return 0, false, in.waitUnheard(ctx, c)
+		return attach.Result{}, false, in.waitUnheard(ctx, c)
 	}
 	stop := context.AfterFunc(ctx, func() { client.Close() })
 	defer stop()
-	result, err := client.Wait()
+	result, err = client.Wait()
 	if ctx.Err() != nil {
-		return 0, false, context.Cause(ctx)
+		return attach.Result{}, false, context.Cause(ctx)
 	}
-	return result.ExitCode, err == nil, err
+	return result, err == nil, err
 }
 
 // waitUnheard says what it means that nobody listens: that the container does not run, or that its monitor was killed.

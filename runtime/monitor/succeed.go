@@ -219,6 +219,7 @@ func (r *run) reap() (int, error) {
 	code, err := r.program.Reap()
 	if errors.Is(err, keep.ErrExitUnknown) {
 		r.unknown = err.Error()
+		r.m.keeper.Unknown(r.unknown)
 		return container.ExitUnknown, nil
 	}
 	return code, err
