@@ -3,8 +3,10 @@ package main_test
 import (
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,8 +54,9 @@ func TestD7EveryPair(t *testing.T) {
 					}
 					for i, address := range to.addresses {
 						wg.Go(func() {
-							reached := v.reached(from.name, address, i == 1)
-							if want := from.network == to.network; want && len(reached) != 3 || !want && len(reached) != 0 {
+							want := from.network == to.network
+							reached := v.reached(from.name, address, i == 1, want)
+							if want && len(reached) != 3 || !want && len(reached) != 0 {
 								v.Errorf("%s asks %s at %s (routed: %v): reached by %q", from.name, to.name, address, routed, reached)
 							}
 						})
@@ -111,19 +114,23 @@ func (v *victims) answers(name string) (stop func()) {
 	}
 }
 
-// reached tells by which protocols an address answers a container.
-func (v *victims) reached(from, address string, six bool) (by []string) {
+// reached tells by which protocols an address answers a container. Where answers are wanted it waits for them, else for the silence.
+func (v *victims) reached(from, address string, six, wanted bool) (by []string) {
 	v.Helper()
+	limit := silence
+	if wanted {
+		limit = patience
+	}
 	at := netip.AddrPortFrom(netip.MustParseAddr(address), 80).String()
 	for _, protocol := range []string{"tcp", "udp"} {
 		v.in(from, func() error {
-			if _, err := ask(protocol, at, silence); err == nil {
+			if _, err := ask(protocol, at, limit); err == nil {
 				by = append(by, protocol)
 			}
 			return nil
 		})
 	}
-	ping := []string{"exec", from, "ping", "-c", "1", "-W", "1", address}
+	ping := []string{"exec", from, "ping", "-c", "1", "-W", strconv.Itoa(int(math.Ceil(limit.Seconds()))), address}
 	if six {
 		ping[2] = "ping6"
 	}

@@ -154,11 +154,8 @@ func (e engine) answers(t *testing.T, file string) []reply {
 	return all
 }
 
-// commandTime bounds one line of a session.
-const commandTime = 2 * time.Minute
-
 func (e engine) run(ctx context.Context, command string) reply {
-	ctx, cancel := context.WithTimeout(ctx, commandTime)
+	ctx, cancel := context.WithTimeout(ctx, max(patience, 2*time.Minute)) // for one line of a session
 	defer cancel()
 	c := exec.CommandContext(ctx, "bash", "-c", command)
 	c.Dir, c.Env = e.work, append(os.Environ(), "PATH="+e.bin+":"+os.Getenv("PATH"), "HOME="+e.work, "DOCKER_CLI_HINTS=false")

@@ -13,11 +13,8 @@ import (
 	"ctr/network/netns"
 )
 
-// silence is how long `ask` waits for an answer that is not to come, and answered how long for one that is.
-const (
-	silence  = 600 * time.Millisecond
-	answered = 30 * time.Second
-)
+// silence is how long `ask` waits for an answer that is not to come.
+const silence = 600 * time.Millisecond
 
 // inside runs f in a network namespace: the host's, or the one at a path.
 func inside(ts *testscript.TestScript, path string, f func() error) error {
@@ -98,13 +95,13 @@ func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 3 && (len(args) != 4 || args[1] != "udp") {
 		ts.Fatalf("usage: [!] ask host|NETNS tcp|udp|sctp ADDRESS:PORT, or udp ADDRESS:PORT FROM-PORT")
 	}
-	patience := answered
+	limit := patience
 	if neg {
-		patience = silence
+		limit = silence
 	}
 	var text []byte
 	err := inside(ts, args[0], func() (err error) {
-		text, err = ask(args[1], args[2], patience, args[3:]...)
+		text, err = ask(args[1], args[2], limit, args[3:]...)
 		return err
 	})
 	fmt.Fprintf(ts.Stdout(), "%s", text)
