@@ -35,6 +35,7 @@ func Main() {
 	if len(os.Args) != 4 || os.Args[0] != monitor.ProbeName {
 		return
 	}
+	keep.Frugal(false) // the check is like any program of the container
 	early, err := check(lifecycle.Roots{Data: os.Args[1], Run: os.Args[2]}, os.Args[3])
 	switch {
 	case err != nil:

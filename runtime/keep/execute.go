@@ -42,6 +42,17 @@ func Execute(file int, argv []string, s State) error {
 	return fmt.Errorf("execute: %w", os.NewSyscallError("execve", err))
 }
 
+// Frugal keeps huge pages from this process, and from what it executes and forks from then on, or gives them back. Where the kernel
+// hands them out unasked, as Debian's and Fedora's do, the first byte of Go's heap takes one: 2 MiB, twice what a keeper needs. It
+// is too late for that once the program runs.
+func Frugal(on bool) {
+	var disable uintptr
+	if on {
+		disable = 1
+	}
+	_ = unix.Prctl(unix.PR_SET_THP_DISABLE, disable, 0, 0, 0) // a kernel that refuses has none
+}
+
 // Replaces tells whether this process was a keeper before it became the present program.
 func Replaces() bool { return os.Getenv(stateVariable) != "" }
 

@@ -75,7 +75,9 @@ func (m *monitor) shrink(r *run) error {
 	if state.Owner, err = json.Marshal(h); err == nil {
 		state.NextFile = int(self.Fd())
 		state.Next = []string{argv0, m.in.Roots.Data, m.in.Roots.Run, m.c.ID}
+		keep.Frugal(true)
 		err = keep.Execute(int(small.Fd()), state.Next, state)
+		keep.Frugal(false)
 	}
 	if again := m.keeper.Continue(); again != nil {
 		return fmt.Errorf("%w; and then: %w", err, again)

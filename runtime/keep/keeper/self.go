@@ -75,6 +75,7 @@ func (s *self) handOver() error {
 	if !ok {
 		return errors.New("nothing to hand over")
 	}
+	keep.Frugal(false)
 	return keep.Execute(now.NextFile, now.Next, now)
 }
 
