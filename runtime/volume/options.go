@@ -119,7 +119,11 @@ func (v *Volume) shownData() string {
 func explain(kind string, err error) error {
 	switch {
 	case errors.Is(err, unix.ENODEV):
-		return fmt.Errorf("no such file system in this kernel: it needs the module %q", kind)
+		module := kind
+		if isNFS(kind) {
+			module = "nfs"
+		}
+		return fmt.Errorf("no such file system in this kernel: it needs the module %q", module)
 	case isNFS(kind) && errors.Is(err, unix.EPROTONOSUPPORT):
 		return errors.New("the server, or this kernel (modules nfsv4, nfsv3), does not know this version of NFS")
 	}
