@@ -50,6 +50,15 @@ func (s *Store) Find(ref string) (Image, error) {
 	return s.image(index, id)
 }
 
+// ID returns the ID of the image that Find would find. It reads index.json alone.
+func (s *Store) ID(ref string) (string, error) {
+	index, err := s.readIndex()
+	if err != nil {
+		return "", err
+	}
+	return s.lookup(index, ref)
+}
+
 // List returns all images, the newest first. An image that is damaged has only its ID and names, so that it can be removed.
 func (s *Store) List() ([]Image, error) {
 	index, err := s.readIndex()

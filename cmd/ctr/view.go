@@ -5,6 +5,7 @@ import (
 
 	api "github.com/moby/moby/api/types/container"
 
+	"ctr/images"
 	"ctr/internal/durable"
 	"ctr/internal/parallel"
 	"ctr/network"
@@ -19,6 +20,7 @@ type viewer struct {
 	ids   map[string]string // of networks, by name
 
 	volumePath func(name string) string
+	imageMoved func(container.Image) bool
 }
 
 func newViewer(in *lifecycle.Installation) (*viewer, error) {
@@ -26,11 +28,30 @@ func newViewer(in *lifecycle.Installation) (*viewer, error) {
 	if err != nil && !errors.Is(err, durable.ErrDamaged) {
 		return nil, err
 	}
-	v := &viewer{names: map[string]string{}, ids: map[string]string{}, volumePath: in.Volumes.Path}
+	v := &viewer{names: map[string]string{}, ids: map[string]string{}, volumePath: in.Volumes.Path, imageMoved: imageMoved(in.Images)}
 	for _, n := range all {
 		v.names[n.ID], v.ids[n.Name] = n.Name, n.ID
 	}
 	return v, nil
+}
+
+// imageMoved tells whether an image has another name now than a container has of it. Each name is looked up once.
+func imageMoved(store *images.Store) func(container.Image) bool {
+	ids := map[string]string{}
+	return func(i container.Image) bool {
+		if i.Ref == "" || i.ID == "" {
+			return false
+		}
+		id, known := ids[i.Ref]
+		if !known {
+			var err error
+			if id, err = store.ID(i.Ref); err != nil && !errors.Is(err, images.ErrNotFound) {
+				id = i.ID // a store that cannot be read says nothing
+			}
+			ids[i.Ref] = id
+		}
+		return id != i.ID
+	}
 }
 
 // view reads all that there is to know of a container.
@@ -39,6 +60,7 @@ func (v *viewer) view(c *container.Container) inspect.Container {
 	out := inspect.Container{
 		Spec: c.Spec, State: state, Dir: c.Dir, LogPath: c.LogPath(),
 		VolumePath:  v.volumePath,
+		ImageMoved:  v.imageMoved,
 		NetworkName: func(id string) string { return v.names[id] },
 		NetworkID:   func(name string) string { return v.ids[name] },
 	}

@@ -27,6 +27,9 @@ type Container struct {
 	NetworkName func(id string) string
 	// NetworkID gives the ID of a network by its name, empty if there is none.
 	NetworkID func(name string) string
+	// ImageMoved tells whether the word that the user took the image by means another one now, or none. Then Summary shows the ID,
+	// as Docker does: the container is not of the image that has the name. Nil: it is not asked.
+	ImageMoved func(container.Image) bool
 }
 
 // Response is what Docker's API tells of a container, with the network settings that it had until version 29.

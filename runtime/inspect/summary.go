@@ -16,8 +16,11 @@ import (
 func (c Container) Summary(now time.Time) api.Summary {
 	s := &c.Spec
 	image := s.Image.Ref
-	if image == "" && s.Rootfs.Dir != "" {
+	switch {
+	case image == "" && s.Rootfs.Dir != "":
 		image = s.Rootfs.Dir
+	case c.ImageMoved != nil && c.ImageMoved(s.Image):
+		image = s.Image.ID
 	}
 	out := api.Summary{
 		ID:              s.ID,
