@@ -239,7 +239,7 @@ func (in *Installation) Rename(ctx context.Context, c *container.Container, name
 		return nil
 	})
 	if err == nil {
-		in.Notify(c, "rename", "oldName", old)
+		in.Notify(c, "rename", "oldName", "/"+old) // with Docker's slash
 	}
 	return err
 }
