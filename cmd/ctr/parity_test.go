@@ -80,8 +80,9 @@ func startDocker(t *testing.T, h *testhost.Host) (stop func()) {
 		t.Fatal(err)
 	}
 	defer log.Close()
+	parent := "docker-" + filepath.Base(h.Dir) // the cgroups are the machine's, where another such test may be at work
 	engine := exec.Command("dockerd", "--host", os.Getenv("DOCKER_HOST"), "--data-root", filepath.Join(h.Dir, "docker"),
-		"--exec-root", "/run/docker", "--pidfile", "/run/docker.pid", "--cgroup-parent", "/docker-parity")
+		"--exec-root", "/run/docker", "--pidfile", "/run/docker.pid", "--cgroup-parent", "/"+parent)
 	engine.Stdout, engine.Stderr = log, log
 	if err := engine.Start(); err != nil {
 		t.Fatal(err)
@@ -102,8 +103,8 @@ func startDocker(t *testing.T, h *testhost.Host) (stop func()) {
 		}
 		// Docker leaves some of its containers' there, empty.
 		for _, pattern := range []string{
-			"/sys/fs/cgroup/docker-parity/*/", "/sys/fs/cgroup/*/docker-parity/*/",
-			"/sys/fs/cgroup/docker-parity", "/sys/fs/cgroup/*/docker-parity",
+			"/sys/fs/cgroup/" + parent + "/*/", "/sys/fs/cgroup/*/" + parent + "/*/",
+			"/sys/fs/cgroup/" + parent, "/sys/fs/cgroup/*/" + parent,
 		} {
 			dirs, _ := filepath.Glob(pattern)
 			for _, dir := range dirs {
