@@ -39,7 +39,7 @@ func TestOutputThenExit(t *testing.T) {
 		k.Send(Stderr, []byte("two"))
 		k.Send('?', []byte("a newer keeper's frame"))
 		k.Send(Stdout, []byte("three"))
-		k.SendExit(137, "")
+		k.SendExit(Result{ExitCode: 137})
 	}()
 	r, err := c.Wait()
 	if err != nil || r.ExitCode != 137 || r.Detached {
@@ -52,7 +52,7 @@ func TestOutputThenExit(t *testing.T) {
 
 func TestExitUnknown(t *testing.T) {
 	c, k := keeper(t, Streams{})
-	go k.SendExit(255, "nobody saw it")
+	go k.SendExit(Result{ExitCode: 255, Unknown: "nobody saw it"})
 	if r, err := c.Wait(); err != nil || r != (Result{ExitCode: 255, Unknown: "nobody saw it"}) {
 		t.Errorf("Wait = %+v, %v", r, err)
 	}
@@ -84,7 +84,7 @@ func TestStdinAndHalfClose(t *testing.T) {
 	if got.String() != in {
 		t.Errorf("got %d bytes, want %d", got.Len(), len(in))
 	}
-	k.SendExit(0, "")
+	k.SendExit(Result{ExitCode: 0})
 }
 
 func TestDetach(t *testing.T) {
@@ -115,7 +115,7 @@ func TestResize(t *testing.T) {
 	if s, ok := DecodeSize(p); !ok || s != (Size{100, 40}) {
 		t.Errorf("size %v, %v", s, ok)
 	}
-	k.SendExit(0, "")
+	k.SendExit(Result{ExitCode: 0})
 }
 
 func TestDetacher(t *testing.T) {
@@ -160,7 +160,7 @@ func TestListenReplacesADeadKeepersSocket(t *testing.T) {
 			if c, err := l.AcceptUnix(); err == nil {
 				conn := Accepted(c)
 				conn.Receive()
-				conn.SendExit(1, "")
+				conn.SendExit(Result{ExitCode: 1})
 				conn.Close()
 			}
 		}()

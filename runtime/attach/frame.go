@@ -247,13 +247,13 @@ func DecodeSize(b []byte) (Size, bool) {
 func encodeExit(code int) []byte { return binary.LittleEndian.AppendUint32(nil, uint32(code)) }
 
 // SendExit writes the last frame, after the reason why nobody knows the code, if there is one.
-func (c *Conn) SendExit(code int, unknown string) error {
-	if unknown != "" {
-		if err := c.Send(Unknown, []byte(unknown)); err != nil {
+func (c *Conn) SendExit(how Result) error {
+	if how.Unknown != "" {
+		if err := c.Send(Unknown, []byte(how.Unknown)); err != nil {
 			return err
 		}
 	}
-	return c.Send(Exit, encodeExit(code))
+	return c.Send(Exit, encodeExit(how.ExitCode))
 }
 
 func decodeExit(b []byte) (int, bool) {

@@ -66,8 +66,7 @@ type hub struct {
 	mu      sync.Mutex
 	clients []*client // replaced, never changed: a copy may be walked without the lock
 	left    *sync.Cond
-	over    *int   // how the last program ended, while no other one is to come; nil: one runs, or will
-	unknown string // why nobody knows how it ended
+	over    *attach.Result // how the last program ended, while no other one is to come; nil: one runs, or will
 }
 
 func newHub() *hub {
@@ -77,31 +76,21 @@ func newHub() *hub {
 }
 
 // add takes a client. One who wants nothing but a program that has ended it does not take, and returns how that ended.
-func (h *hub) add(c *client) (code int, over bool) {
+func (h *hub) add(c *client) (how attach.Result, over bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.over != nil && !c.want.Hold && !c.want.Start && !c.want.Leave && !c.want.Change {
 		return *h.over, true
 	}
 	h.clients = append(slices.Clip(h.clients), c)
-	return 0, false
+	return attach.Result{}, false
 }
 
 // rest notes how the last program ended; nil: there is another one.
-func (h *hub) rest(over *int) {
+func (h *hub) rest(over *attach.Result) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.over = over
-	if over == nil {
-		h.unknown = ""
-	}
-}
-
-// why tells why nobody knows how the last program ended.
-func (h *hub) why() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.unknown
 }
 
 func (h *hub) remove(c *client) {
@@ -133,8 +122,7 @@ func (h *hub) output(k attach.Kind, p []byte) {
 }
 
 // exit tells all how the program ended, and lets them go.
-func (h *hub) exit(code int) {
-	unknown := h.why()
+func (h *hub) exit(how attach.Result) {
 	var told sync.WaitGroup
 	for _, c := range h.all() {
 		if c.want.Hold {
@@ -143,7 +131,7 @@ func (h *hub) exit(code int) {
 		told.Go(func() {
 			c.sending(func() error {
 				c.gone = true
-				return c.conn.SendExit(code, unknown)
+				return c.conn.SendExit(how)
 			})
 			c.conn.Close()
 		})

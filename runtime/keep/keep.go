@@ -101,20 +101,13 @@ func (k *Keeper) Released() <-chan struct{} {
 }
 
 // Exit tells all clients how the program ended, and lets them go, but for those who use the sandbox.
-func (k *Keeper) Exit(code int) { k.hub.exit(code) }
+func (k *Keeper) Exit(how attach.Result) { k.hub.exit(how) }
 
 // Rest is Exit before a time without a program: until the next Run it tells those who come as well. Who waits for an end cannot know
 // whether he was heard before it.
-func (k *Keeper) Rest(code int) {
-	k.hub.rest(&code)
-	k.hub.exit(code)
-}
-
-// Unknown has all who are told of the end told why nobody knows its code.
-func (k *Keeper) Unknown(why string) {
-	k.hub.mu.Lock()
-	defer k.hub.mu.Unlock()
-	k.hub.unknown = why
+func (k *Keeper) Rest(how attach.Result) {
+	k.hub.rest(&how)
+	k.hub.exit(how)
 }
 
 // Close takes no more clients, and ends the services.
@@ -199,8 +192,8 @@ func (k *Keeper) hear(conn *attach.Conn) (*client, error) {
 		conn.Close()
 		return nil, fmt.Errorf("client did not say hello, but %q", kind)
 	}
-	if code, over := k.hub.add(c); over {
-		_ = conn.SendExit(code, k.hub.why()) // the connection is new, and has room for it
+	if how, over := k.hub.add(c); over {
+		_ = conn.SendExit(how) // the connection is new, and has room for it
 		conn.Close()
 		return nil, nil
 	}

@@ -84,7 +84,7 @@ func finish(t *testing.T, k *Keeper, p *Program) int {
 	if err := p.End(); err != nil {
 		t.Error(err)
 	}
-	k.Exit(code)
+	k.Exit(attach.Result{ExitCode: code})
 	return code
 }
 
@@ -116,7 +116,7 @@ func waitClients(t *testing.T, k *Keeper, n int) {
 // Who comes after the end of a program, to wait for it, is told as well, for as long as the sandbox is kept for others.
 func TestWhoComesAfterTheEndIsTold(t *testing.T) {
 	k, path := testKeeper(t)
-	k.Rest(7)
+	k.Rest(attach.Result{ExitCode: 7})
 	for range 2 {
 		result, err := attachTo(t, path, attach.Streams{}).Wait()
 		if err != nil || result.ExitCode != 7 {

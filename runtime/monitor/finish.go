@@ -8,6 +8,7 @@ import (
 
 	"ctr/internal/proc"
 	"ctr/internal/span"
+	"ctr/runtime/attach"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
 )
@@ -18,7 +19,7 @@ var noProcess proc.ID
 // end takes a run down whose init has ended: every other process, the record of how it ended, and what only this run used, the
 // cgroups beside the rest. It goes on past errors and leaves them in the monitor's log; what it could not remove the next command
 // sweeps.
-func (m *monitor) end(r *run, code int, ran time.Duration, again decision) {
+func (m *monitor) end(r *run, how attach.Result, ran time.Duration, again decision) {
 	state, id := m.in.Containers.RunRoot(), m.c.ID
 	oom, err := engine.OOMKilled(state, id)
 	m.note("ask for OOM kills", err)
@@ -28,13 +29,13 @@ func (m *monitor) end(r *run, code int, ran time.Duration, again decision) {
 		m.note("record restart", m.c.WriteMonitor(m.record)) // first, or it would seem to have ended for good
 	}
 	m.note("write exit record", m.c.WriteExit(container.Exit{
-		StartedAt: r.began, FinishedAt: time.Now(), ExitCode: code, OOMKilled: oom,
-		Restarts: m.record.Restarts, Stopped: m.c.StopAsked(), Health: m.c.Health(m.record.StartedAt), Error: r.unknown,
+		StartedAt: r.began, FinishedAt: time.Now(), ExitCode: how.ExitCode, OOMKilled: oom,
+		Restarts: m.record.Restarts, Stopped: m.c.StopAsked(), Health: m.c.Health(m.record.StartedAt), Error: how.Unknown,
 	}))
 	if oom {
 		m.in.Notify(m.c, "oom")
 	}
-	m.in.Notify(m.c, "die", "exitCode", strconv.Itoa(code), "execDuration", strconv.Itoa(int(ran.Seconds())))
+	m.in.Notify(m.c, "die", "exitCode", strconv.Itoa(how.ExitCode), "execDuration", strconv.Itoa(int(ran.Seconds())))
 	m.note("drain output", r.program.End())
 	// Of a PID namespace of its own the kernel has ended all with the init: the network goes at the same time as the cgroups.
 	own := m.c.Namespaces.PID == container.ModePrivate
@@ -60,8 +61,8 @@ func (m *monitor) reload() {
 
 // retire tells of the end, and records that nothing but the sandbox is kept. In this order: who reads the record gives orders, and is
 // not to be told of an end.
-func (m *monitor) retire(code int) {
-	m.keeper.Rest(code)
+func (m *monitor) retire(how attach.Result) {
+	m.keeper.Rest(how)
 	m.record.Lingering = true
 	m.note("record end", m.c.WriteMonitor(m.record))
 }
@@ -88,7 +89,7 @@ func (m *monitor) linger() bool {
 }
 
 // leave takes down what is left, and tells who waits. The container's lock goes before the last word, so that they find it free.
-func (m *monitor) leave(code int) {
+func (m *monitor) leave(how attach.Result) {
 	defer span.Begin("leave").End()
 	m.note("take down network", m.closeSandbox())
 	remove := m.c.RemovedAtEnd()
@@ -97,7 +98,7 @@ func (m *monitor) leave(code int) {
 		m.note("remove container", m.in.Discard(m.c, true))
 	}
 	m.unlock()
-	m.keeper.Exit(code)
+	m.keeper.Exit(how)
 	m.keeper.Close()
 }
 

@@ -178,16 +178,16 @@ func (m *monitor) live(r *run) error {
 		running := span.Begin("program")
 		m.note("wait for init", m.keep(r))
 		running.End()
-		code, err := r.reap()
+		how, err := r.reap()
 		m.note("reap init", err)
 		m.reload()
 		ran := m.record.Init.Age()
-		again := m.policy.next(m.c, code, ran)
+		again := m.policy.next(m.c, how.ExitCode, ran)
 		ending := span.Begin("end run")
-		m.end(r, code, ran, again)
+		m.end(r, how, ran, again)
 		ending.End()
-		if !m.rest(code, again) {
-			m.leave(code)
+		if !m.rest(how, again) {
+			m.leave(how)
 			return nil
 		}
 		r = nil
@@ -195,10 +195,10 @@ func (m *monitor) live(r *run) error {
 }
 
 // rest waits between two runs. It tells whether there is another one.
-func (m *monitor) rest(code int, again decision) bool {
+func (m *monitor) rest(how attach.Result, again decision) bool {
 	switch {
 	case again.restart:
-		m.keeper.Exit(code)
+		m.keeper.Exit(how)
 		if !m.pauseBefore(again) {
 			return false
 		}
@@ -206,7 +206,7 @@ func (m *monitor) rest(code int, again decision) bool {
 		m.record.Restarts++
 		return true
 	case m.keeper.Held():
-		m.retire(code)
+		m.retire(how)
 		return m.linger()
 	}
 	return false
@@ -256,7 +256,7 @@ func (m *monitor) refuse(err error) error {
 	m.unlock()
 	m.answer(replyOf(err))
 	if m.keeper != nil {
-		m.keeper.Exit(exit.ExitCode)
+		m.keeper.Exit(attach.Result{ExitCode: exit.ExitCode})
 		m.keeper.Close()
 	}
 	return err

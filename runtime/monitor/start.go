@@ -34,7 +34,6 @@ type run struct {
 	began     time.Time
 	warnings  []string
 	networks  []network.Endpoint // that were made for it
-	unknown   string             // why nobody knows the exit code
 }
 
 // start brings the container to run. On error nothing of the try is left but the run folder, which the caller removes.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ctr/internal/proc"
+	"ctr/runtime/attach"
 	"ctr/runtime/container"
 	"ctr/runtime/engine"
 	"ctr/runtime/installation"
@@ -69,8 +70,9 @@ func (m *monitor) restartInstead() error {
 	m.record.Init = noProcess
 	m.note("record succession", m.c.WriteMonitor(m.record))
 	m.answer(reply{Warnings: r.warnings})
-	if !m.rest(container.ExitUnknown, decision{restart: true, delay: max(m.policy.Delay, firstDelay)}) {
-		m.leave(container.ExitUnknown)
+	unknown := attach.Result{ExitCode: container.ExitUnknown}
+	if !m.rest(unknown, decision{restart: true, delay: max(m.policy.Delay, firstDelay)}) {
+		m.leave(unknown)
 		return nil
 	}
 	return m.live(nil)
@@ -81,11 +83,11 @@ func (m *monitor) lingerInstead() error {
 	var r run
 	m.note("hold network for others", m.holdForJoiners())
 	m.note("take over network", m.adoptSandbox(&r))
-	code := m.c.State().ExitCode
-	m.retire(code)
+	how := attach.Result{ExitCode: m.c.State().ExitCode}
+	m.retire(how)
 	m.answer(reply{Warnings: r.warnings})
 	if !m.linger() {
-		m.leave(code)
+		m.leave(how)
 		return nil
 	}
 	return m.live(nil)
@@ -214,13 +216,11 @@ func (r *run) holdAgain() error {
 	return err
 }
 
-// reap lets the init go and returns its exit code; container.ExitUnknown, with the reason in the record, if nobody knows it.
-func (r *run) reap() (int, error) {
+// reap lets the init go and returns how it ended; with container.ExitUnknown and the reason if nobody knows it.
+func (r *run) reap() (attach.Result, error) {
 	code, err := r.program.Reap()
 	if errors.Is(err, keep.ErrExitUnknown) {
-		r.unknown = err.Error()
-		r.m.keeper.Unknown(r.unknown)
-		return container.ExitUnknown, nil
+		return attach.Result{ExitCode: container.ExitUnknown, Unknown: err.Error()}, nil
 	}
-	return code, err
+	return attach.Result{ExitCode: code}, err
 }
