@@ -92,6 +92,9 @@ type Port struct {
 	ContainerPort uint16     `json:"containerPort"`
 }
 
+// Expose returns the container's side of a published port.
+func (p Port) Expose() Expose { return Expose{Protocol: p.Protocol, Port: p.ContainerPort} }
+
 // ResolverSpec is what a container's user asked of name resolution.
 type ResolverSpec struct {
 	Servers []netip.Addr `json:"servers,omitempty"` // --dns

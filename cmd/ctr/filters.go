@@ -234,10 +234,7 @@ func (f filters) ports() (func(summary) bool, error) {
 		}) || slices.ContainsFunc(s.Ports, func(p api.PortSummary) bool { // those that the kernel chose
 			return slices.Contains(wanted["publish"], network.Expose{Protocol: network.Protocol(p.Type), Port: p.PublicPort})
 		})
-		exposed := slices.ContainsFunc(n.Expose, func(e network.Expose) bool { return slices.Contains(wanted["expose"], e) }) ||
-			slices.ContainsFunc(n.Ports, func(p network.Port) bool {
-				return slices.Contains(wanted["expose"], network.Expose{Protocol: p.Protocol, Port: p.ContainerPort})
-			})
+		exposed := slices.ContainsFunc(n.Exposed(), func(e network.Expose) bool { return slices.Contains(wanted["expose"], e) })
 		return (wanted["publish"] == nil || published) && (wanted["expose"] == nil || exposed)
 	}, nil
 }

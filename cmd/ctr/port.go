@@ -100,7 +100,7 @@ func runPort(_ context.Context, in *lifecycle.Installation, name string, only *n
 		switch {
 		case only == nil:
 			ui.printf("%d/%s -> %s\n", m.ContainerPort, m.Protocol, m)
-		case *only == (network.Expose{Protocol: m.Protocol, Port: m.ContainerPort}):
+		case *only == m.Expose():
 			ui.println(m.String())
 			found = true
 		}

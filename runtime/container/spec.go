@@ -1,6 +1,7 @@
 package container
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -108,6 +109,22 @@ type Network struct {
 	Expose     []network.Expose       `json:"expose,omitempty"`
 	Resolver   network.ResolverSpec   `json:"resolver"`
 	ExtraHosts []network.ExtraHost    `json:"extraHosts,omitempty"`
+}
+
+// Exposed returns all ports that the container is said to listen on, each once: those of Expose, and what Ports publish.
+func (n Network) Exposed() []network.Expose {
+	all := slices.Clone(n.Expose)
+	known := map[network.Expose]bool{}
+	for _, e := range all {
+		known[e] = true
+	}
+	for _, p := range n.Ports {
+		if e := p.Expose(); !known[e] {
+			known[e] = true
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 // MountType is what kind of thing is mounted.

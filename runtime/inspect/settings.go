@@ -97,16 +97,10 @@ func mac(s string) apinet.HardwareAddr {
 // exposed are all ports that the container is said to listen on.
 func exposed(n container.Network) apinet.PortSet {
 	set := apinet.PortSet{}
-	add := func(port uint16, proto network.Protocol) {
-		if p, ok := apinet.PortFrom(port, apinet.IPProtocol(proto)); ok {
+	for _, e := range n.Exposed() {
+		if p, ok := apinet.PortFrom(e.Port, apinet.IPProtocol(e.Protocol)); ok {
 			set[p] = struct{}{}
 		}
-	}
-	for _, e := range n.Expose {
-		add(e.Port, e.Protocol)
-	}
-	for _, p := range n.Ports {
-		add(p.ContainerPort, p.Protocol)
 	}
 	return set
 }
@@ -142,7 +136,7 @@ func (c Container) portSummaries() []api.PortSummary {
 	}
 	seen := map[network.Expose]bool{}
 	for _, p := range c.Record.Ports {
-		seen[network.Expose{Protocol: p.Protocol, Port: p.ContainerPort}] = true
+		seen[p.Expose()] = true
 		for _, at := range c.Record.Places(p) {
 			one := api.PortSummary{IP: at.Host.Addr(), PrivatePort: p.ContainerPort, PublicPort: at.Host.Port(), Type: string(p.Protocol)}
 			if one.PublicPort == 0 {

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"ctr/images"
-	"ctr/network"
 	"ctr/rootfs"
 	"ctr/rootfs/pack"
 	"ctr/runtime/container"
@@ -116,17 +115,11 @@ func imageConfig(c *container.Container) images.Config {
 	cfg.Entrypoint, cfg.Cmd, cfg.Env = c.Entrypoint, c.Cmd, c.Env
 	cfg.WorkingDir, cfg.User, cfg.StopSignal = c.WorkDir, c.User, c.StopSignal
 	cfg.Labels = maps.Clone(c.Labels)
-	expose := func(port uint16, protocol network.Protocol) {
+	for _, e := range c.Network.Exposed() {
 		if cfg.ExposedPorts == nil {
 			cfg.ExposedPorts = map[string]struct{}{}
 		}
-		cfg.ExposedPorts[strconv.Itoa(int(port))+"/"+string(protocol)] = struct{}{}
-	}
-	for _, e := range c.Network.Expose {
-		expose(e.Port, e.Protocol)
-	}
-	for _, p := range c.Network.Ports {
-		expose(p.ContainerPort, p.Protocol)
+		cfg.ExposedPorts[strconv.Itoa(int(e.Port))+"/"+string(e.Protocol)] = struct{}{}
 	}
 	for _, m := range c.Mounts {
 		if m.Type == container.MountVolume && m.Anonymous {

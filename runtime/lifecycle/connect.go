@@ -170,11 +170,11 @@ func unpublish(c *container.Container, live *network.Live, which []network.Port)
 	}
 	asked := map[network.Expose][]int{} // places in which, by what of the container is published
 	for i, w := range which {
-		asked[exposed(w)] = append(asked[exposed(w)], i)
+		asked[w.Expose()] = append(asked[w.Expose()], i)
 	}
 	found := make([]bool, len(which))
 	chosen := func(p network.Port) (yes bool) {
-		for _, i := range asked[exposed(p)] {
+		for _, i := range asked[p.Expose()] {
 			if matches(p, which[i]) {
 				found[i], yes = true, true
 			}
@@ -209,11 +209,6 @@ func noSuchPort(c *container.Container, have []network.Port, w network.Port) err
 		host = netip.AddrPortFrom(w.HostIP, w.HostPort).String()
 	}
 	return fmt.Errorf("%w on %s", err, host)
-}
-
-// exposed is the container's side of a published port.
-func exposed(p network.Port) network.Expose {
-	return network.Expose{Protocol: p.Protocol, Port: p.ContainerPort}
 }
 
 // matches tells whether a published port is the one that is asked for.

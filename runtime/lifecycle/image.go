@@ -96,9 +96,7 @@ func applyPorts(spec *container.Spec, exposed map[string]struct{}) error {
 		return nil
 	}
 	for _, e := range n.Expose {
-		published := slices.ContainsFunc(n.Ports, func(p network.Port) bool {
-			return p.ContainerPort == e.Port && p.Protocol == e.Protocol
-		})
+		published := slices.ContainsFunc(n.Ports, func(p network.Port) bool { return p.Expose() == e })
 		if !published {
 			n.Ports = append(n.Ports, network.Port{Protocol: e.Protocol, ContainerPort: e.Port})
 		}
