@@ -183,15 +183,17 @@ func linksOf(c *rtnl.Conn) (map[netip.Addr]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
-	names := map[netip.Addr]string{}
+	names := map[int]string{}
 	for _, l := range links {
-		addrs, err := c.Addrs(l.Attrs().Index)
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range addrs {
-			names[a.Addr()] = l.Attrs().Name
-		}
+		names[l.Attrs().Index] = l.Attrs().Name
 	}
-	return names, nil
+	holders, err := c.Holders()
+	if err != nil {
+		return nil, err
+	}
+	found := map[netip.Addr]string{}
+	for a, index := range holders {
+		found[a] = names[index]
+	}
+	return found, nil
 }

@@ -234,6 +234,21 @@ func (c *Conn) Addrs(index int) ([]netip.Prefix, error) {
 	return all, nil
 }
 
+// Holders returns the indexes of the links that have addresses.
+func (c *Conn) Holders() (map[netip.Addr]int, error) {
+	list, err := whole(func() ([]netlink.Addr, error) { return c.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	holders := map[netip.Addr]int{}
+	for _, a := range list {
+		if ip, ok := netip.AddrFromSlice(a.IP); ok {
+			holders[ip.Unmap()] = a.LinkIndex
+		}
+	}
+	return holders, nil
+}
+
 // SetMaster makes a link a port of a bridge.
 func (c *Conn) SetMaster(index, master int) error {
 	if err := c.LinkSetMasterByIndex(byIndex(index), master); err != nil {
