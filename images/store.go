@@ -166,10 +166,13 @@ func (s *Store) byPrefix(index v1.Index, digits string) (string, error) {
 		}
 		candidates = append(candidates, candidate)
 	}
-	if len(ids) > 1 {
-		return "", fmt.Errorf("%w the ID prefix %q: %s", ErrAmbiguous, digits, strings.Join(candidates, ", "))
+	switch len(ids) {
+	case 0:
+		return "", nil
+	case 1:
+		return ids[0], nil
 	}
-	return strings.Join(ids, ""), nil
+	return "", fmt.Errorf("%w the ID prefix %q: %s", ErrAmbiguous, digits, strings.Join(candidates, ", "))
 }
 
 // idOf returns the ID of the image of an entry. Only for an entry that another program wrote it has to read a manifest.

@@ -14,10 +14,9 @@ import (
 	"ctr/network/rtnl"
 )
 
-// Create makes a network of what the user asked for: Name, Driver, IPv4, IPv6, Internal, Subnets, Labels, Options, or instead of
-// the last five families and settings those of ConfigFrom. It chooses
-// the rest, makes the network's device, and returns the whole Spec. On error nothing is left behind. It returns ErrExists,
-// ErrOverlap, ErrUnsupported, ErrPredefined or ErrInvalid where they apply.
+// Create makes a network of what the user asked for: Name, Driver, Internal, and IPv4, IPv6, Subnets, Labels, Options or the
+// ConfigFrom that has them. It chooses the rest, makes the network's device, and returns the whole Spec. On error nothing is left
+// behind. It returns ErrExists, ErrOverlap, ErrUnsupported, ErrPredefined or ErrInvalid where they apply.
 func (n *Networks) Create(ctx context.Context, s Spec) (Spec, error) {
 	if Predefined(s.Name) || s.Name == "default" {
 		return Spec{}, fmt.Errorf("operation is not permitted on %w %s", ErrPredefined, s.Name)

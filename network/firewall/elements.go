@@ -152,11 +152,11 @@ func (p Port) elements(anywhere func(netip.Addr) bool) []element {
 		return nil // a client of the other family reaches the container by the proxy only
 	}
 	v := versionOf(p.ContainerIP)
+	service := func(port uint16) string { return string([]byte{protocol, 0, 0, 0}) + portKey(port) }
 	if p.Direct {
-		key := addressKey(p.ContainerIP) + string([]byte{protocol, 0, 0, 0}) + portKey(p.ContainerPort)
-		return []element{{set: setDirect + v.suffix(), key: key, comment: p.Owner}}
+		return []element{{set: setDirect + v.suffix(), key: addressKey(p.ContainerIP) + service(p.ContainerPort), comment: p.Owner}}
 	}
-	port := string([]byte{protocol, 0, 0, 0}) + portKey(p.HostPort)
+	port := service(p.HostPort)
 	target := addressKey(p.ContainerIP) + portKey(p.ContainerPort)
 	list := []element{{set: setSelf + v.suffix(), key: addressKey(p.ContainerIP) + port, comment: p.Owner}}
 	if !host.IsValid() || host.IsUnspecified() {

@@ -227,7 +227,6 @@ func TestWithoutMasquerading(t *testing.T) {
 	})
 }
 
-// Docker's policy does not keep our containers in, nor let others into them.
 // Networks whose containers outside knows by their own addresses.
 func TestGatewayModes(t *testing.T) {
 	t.Parallel()
@@ -268,6 +267,7 @@ func TestGatewayModes(t *testing.T) {
 	})
 }
 
+// Docker's policy does not keep our containers in, nor let others into them.
 func TestBesideDocker(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
