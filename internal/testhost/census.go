@@ -77,6 +77,9 @@ func links() ([]string, error) {
 	}
 	defer nl.Close()
 	all, err := nl.LinkList()
+	for errors.Is(err, netlink.ErrDumpInterrupted) { // a namespace that ends takes its links along in its own time
+		all, err = nl.LinkList()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -149,6 +149,27 @@ func TestCensusSeesWhatIsLeftBehind(t *testing.T) {
 	})
 }
 
+// Links that go while they are counted, as those of a namespace that ends do, keep nobody from counting.
+func TestCensusWhileLinksGo(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		for i := range 60 { // more than one message of a dump has room for
+			run(t, "ip", "link", "add", "stay"+strconv.Itoa(i), "type", "bridge")
+		}
+		churn := exec.Command("sh", "-c", "while ip link add gone type veth peer name gone2 && ip link del gone; do :; done")
+		if err := churn.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer churn.Wait()
+		defer churn.Process.Kill()
+		for range 100 {
+			if _, err := h.Census(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 func TestOutsideIsReached(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
