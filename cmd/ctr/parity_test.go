@@ -233,6 +233,7 @@ var incidental = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{12}\b`), "<id>"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ][\d:.]+( \+0000 UTC|Z)?`), "<time>"},
 	{regexp.MustCompile(`(Less than a second|About a minute|\d+ (second|minute)s?)`), "<duration>"},
+	{regexp.MustCompile(`\b\d+\.\d\d%`), "<share>%"},
 	{regexp.MustCompile(`172\.\d+\.`), "172.N."},
 	{regexp.MustCompile(` +`), " "},
 }

@@ -155,7 +155,7 @@ func TestMissingControllers(t *testing.T) {
 	}
 }
 
-// What cgroup v2 has no setting for is refused if it was asked for, but not for the sake of a default.
+// What cgroup v2 has no setting for is left out with a warning if it was asked for, as in Docker, and without one for a default.
 func TestMemorySettingsOfEitherVersion(t *testing.T) {
 	seven, hosts := int64(7), int64(-1)
 	for _, test := range []struct {
@@ -170,7 +170,7 @@ func TestMemorySettingsOfEitherVersion(t *testing.T) {
 		{name: "the host's, v1", asked: container.Resources{MemorySwappiness: &hosts}},
 		{
 			name: "swappiness, v2", asked: container.Resources{MemorySwappiness: &seven}, change: func(h *host) { h.unified = true },
-			refused: "cannot set memory swappiness: cgroup v2 has no such setting for a container",
+			warning: "memory swappiness cannot be set with cgroup v2: ignored",
 		},
 		{name: "the host's, v2", asked: container.Resources{MemorySwappiness: &hosts}, change: func(h *host) { h.unified = true }},
 		{

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/opencontainers/cgroups"
@@ -53,14 +52,15 @@ func resources(r container.Resources, h host) (*cgroups.Resources, []string, err
 	if err := throttle(r.Throttles, out); err != nil {
 		return nil, nil, err
 	}
+	warnings := memorySwap(r, h, out)
 	if s := r.MemorySwappiness; asked(s) {
 		if h.unified {
-			return nil, nil, errors.New("cannot set memory swappiness: cgroup v2 has no such setting for a container")
+			warnings = append(warnings, "memory swappiness cannot be set with cgroup v2: ignored")
+		} else {
+			swappiness := uint64(*s)
+			out.MemorySwappiness = &swappiness
 		}
-		swappiness := uint64(*s)
-		out.MemorySwappiness = &swappiness
 	}
-	warnings := memorySwap(r, h, out)
 	if r.OOMKillDisable {
 		if h.unified {
 			warnings = append(warnings, "the OOM killer cannot be disabled with cgroup v2: ignored")
