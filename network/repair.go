@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"ctr/internal/proc"
 	"ctr/network/firewall"
 	"ctr/network/ipam"
 	"ctr/network/names"
@@ -83,12 +82,11 @@ func (s *survey) cure() error {
 // cureRecords writes again what says which addresses, names and namespace a container has.
 func (s *survey) cureRecords(r *Record) error {
 	var errs []error
-	owners := []proc.ID{r.Owner, r.Init}
 	for _, e := range r.Endpoints {
 		zone := s.zone(e.Network)
 		for _, p := range e.prefixes() {
 			if _, err := s.leases(e.Network).Get(p.Addr()); errors.Is(err, os.ErrNotExist) {
-				lease := ipam.Lease{Address: p.Addr(), ID: r.Spec.ID, Name: r.Spec.Name, Owners: owners, Record: r.Spec.Record}
+				lease := ipam.Lease{Address: p.Addr(), ID: r.Spec.ID, Name: r.Spec.Name, Owners: r.owners(), Record: r.Spec.Record}
 				_, err := s.leases(e.Network).Take(lease)
 				errs = append(errs, err)
 			}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"ctr/internal/durable"
@@ -57,6 +58,17 @@ func (r *Record) leaser() proc.ID {
 		return r.LeasedBy
 	}
 	return r.Owner
+}
+
+// owners are those whom the leases of the sandbox live with. The first is the one by whom they are given back.
+func (r *Record) owners() []proc.ID {
+	var all []proc.ID
+	for _, p := range []proc.ID{r.leaser(), r.Owner, r.Init} {
+		if p != (proc.ID{}) && !slices.Contains(all, p) {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // alive tells whether the sandbox still belongs to somebody.

@@ -275,7 +275,7 @@ func (b *building) stillThere() error {
 // its subnet, and the subnet's gateway.
 func (b *building) take(s Spec, ipv6 bool, want netip.Addr) (netip.Prefix, netip.Addr, error) {
 	spec := b.Record.Spec
-	lease := ipam.Lease{ID: spec.ID, Name: spec.Name, Owners: []proc.ID{b.Record.Owner}, Record: spec.Record}
+	lease := ipam.Lease{ID: spec.ID, Name: spec.Name, Owners: b.Record.owners(), Record: spec.Record}
 	err := fmt.Errorf("no subnet: %w", ipam.ErrExhausted)
 	for _, sub := range s.Subnets {
 		if sub.Prefix.Addr().Is6() != ipv6 || want.IsValid() && !sub.Prefix.Contains(want) {
