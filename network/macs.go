@@ -30,6 +30,17 @@ func (m macs) last(a netip.Addr) string {
 	return mac
 }
 
+// of returns the addresses that had this MAC last, though it does not follow from them.
+func (m macs) of(mac string) (all []netip.Addr) {
+	entries, _ := os.ReadDir(m.dir) // there is none as a rule
+	for _, e := range entries {
+		if a, err := netip.ParseAddr(e.Name()); err == nil && m.last(a) == mac {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
 // remember writes down which MAC an address has; "" forgets it.
 func (m macs) remember(a netip.Addr, mac string) error {
 	path := filepath.Join(m.dir, a.String())
@@ -54,6 +65,18 @@ func (a *attachment) follows(addr netip.Addr) string {
 		return "" // on the IPv4 address beside it
 	}
 	return macOf(addr, addr).String()
+}
+
+// ownMAC returns the MAC of an endpoint whose user gave none: the one that follows from its address or, where the user of another
+// on the network has given that one, a MAC that follows from nothing.
+func (b *building) ownMAC(a *attachment) string {
+	mac := macOf(a.Endpoint.IPv4.Addr(), a.Endpoint.IPv6.Addr()).String()
+	for _, addr := range b.macs(a.network.ID).of(mac) {
+		if l, err := b.leases(a.network.ID).Get(addr); err == nil && l.Alive() && l.ID != b.Record.Spec.ID {
+			return fmt.Sprintf("02:42:%s:%s:%s:%s", a.ID[:2], a.ID[2:4], a.ID[4:6], a.ID[6:8])
+		}
+	}
+	return mac
 }
 
 // introduce tells the neighbours of an endpoint its MAC, if they may know one of its addresses by another.

@@ -245,7 +245,7 @@ func (b *building) lease(c *rtnl.Conn) error {
 			}
 			a.MAC = a.spec.MAC
 		default:
-			a.MAC = macOf(a.Endpoint.IPv4.Addr(), a.Endpoint.IPv6.Addr()).String()
+			a.MAC = b.ownMAC(a)
 		}
 	}
 	return b.stillThere()
