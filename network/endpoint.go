@@ -3,9 +3,11 @@ package network
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,6 +57,9 @@ func (n *Networks) planEndpoint(s SandboxSpec, es EndpointSpec, others []*attach
 	a := &attachment{spec: es}
 	var err error
 	if a.network, err = n.Find(es.Network); err != nil {
+		if es.Name != "" && errors.Is(err, ErrNotFound) {
+			err = fmt.Errorf("network %s %w", es.Name, ErrNotFound) // nobody knows it by its ID
+		}
 		return nil, err
 	}
 	if a.network.ConfigOnly {
@@ -81,6 +86,19 @@ func (n *Networks) planEndpoint(s SandboxSpec, es EndpointSpec, others []*attach
 		a.HostSide, a.Bridge = "veth"+id[:7], a.network.Bridge
 	}
 	return a, nil
+}
+
+// Renew returns the endpoint on the network that was made anew under the name of its own, if that is so.
+func (n *Networks) Renew(e EndpointSpec) (_ EndpointSpec, anew bool) {
+	if _, err := os.Lstat(n.recordPath(e.Network)); err == nil || e.Name == "" {
+		return e, false
+	}
+	s, err := n.Find(e.Name)
+	if err != nil || s.Name != e.Name {
+		return e, false
+	}
+	e.Network = s.ID
+	return e, true
 }
 
 // CheckSandbox refuses what Setup would refuse, as far as that can be told without touching anything.

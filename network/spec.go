@@ -40,7 +40,8 @@ type Subnet struct {
 
 // EndpointSpec is one container's presence on one network, as asked for.
 type EndpointSpec struct {
-	Network    string            `json:"network"` // the network's ID
+	Network    string            `json:"network"`        // the network's ID
+	Name       string            `json:"name,omitempty"` // the network's, by which it is found when it was made anew
 	IPv4       netip.Addr        `json:"ipv4,omitzero"`
 	IPv6       netip.Addr        `json:"ipv6,omitzero"`
 	MAC        string            `json:"mac,omitempty"`
@@ -49,6 +50,9 @@ type EndpointSpec struct {
 	Interface  string            `json:"interface,omitempty"` // empty: eth<n>
 	DriverOpts map[string]string `json:"driverOpts,omitempty"`
 }
+
+// On tells whether the endpoint is on a network, or on one of the same name that has gone: names are never changed.
+func (e EndpointSpec) On(s Spec) bool { return e.Network == s.ID || e.Name != "" && e.Name == s.Name }
 
 // Endpoint is one container's presence on one network, as it is while the container runs.
 type Endpoint struct {

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -82,16 +83,15 @@ func (c Container) networkMode() api.NetworkMode {
 	if n.Mode != container.ModePrivate || len(n.Endpoints) == 0 {
 		return api.NetworkMode(mode(n.Mode, "none"))
 	}
-	return api.NetworkMode(c.networkName(n.Endpoints[0].Network))
+	return api.NetworkMode(c.networkName(n.Endpoints[0]))
 }
 
-func (c Container) networkName(id string) string {
-	if c.NetworkName != nil {
-		if name := c.NetworkName(id); name != "" {
-			return name
-		}
+// networkName is the name of an endpoint's network, even if that has gone. Older records have no name.
+func (c Container) networkName(e network.EndpointSpec) string {
+	if e.Name == "" && c.NetworkName != nil {
+		return cmp.Or(c.NetworkName(e.Network), e.Network)
 	}
-	return id
+	return cmp.Or(e.Name, e.Network)
 }
 
 func resources(s *container.Spec) api.Resources {

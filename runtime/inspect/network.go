@@ -34,8 +34,16 @@ type ConfiguredContainer struct {
 func NetworkOf(s network.Spec, users []network.User, all []*container.Container) Network {
 	shown := Network{Inspect: running(s, users), ConfiguredContainers: map[string]ConfiguredContainer{}}
 	for _, c := range all {
+		// Nobody has an endpoint on the networks host and none.
+		if mode := c.Network.Mode; mode != container.ModePrivate && string(mode) == s.Name {
+			if state := c.State(); state.Running() {
+				shown.Containers[c.ID] = apinet.EndpointResource{Name: c.Name}
+			} else {
+				shown.ConfiguredContainers[c.ID] = ConfiguredContainer{Name: c.Name, State: state.Status}
+			}
+		}
 		for _, e := range c.Network.Endpoints {
-			if _, on := shown.Containers[c.ID]; on || e.Network != s.ID {
+			if _, on := shown.Containers[c.ID]; on || !e.On(s) {
 				continue
 			}
 			shown.ConfiguredContainers[c.ID] = ConfiguredContainer{

@@ -39,7 +39,7 @@ func (c Container) networkSettings() *NetworkSettings {
 		s.Networks[string(n.Mode)] = e
 	}
 	for _, spec := range n.Endpoints {
-		s.Networks[c.networkName(spec.Network)] = asAsked(spec)
+		s.Networks[c.networkName(spec)] = asAsked(spec)
 	}
 	if c.Record == nil || !c.State.Running() {
 		return s

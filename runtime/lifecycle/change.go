@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"ctr/network"
 	"ctr/runtime/container"
@@ -95,8 +96,22 @@ func (in *Installation) changeSpec(c *container.Container, live *network.Live, f
 		return err
 	}
 	c.Spec = now.Spec
+	if live == nil {
+		in.renewNetworks(c)
+	}
 	if err := f(live); err != nil {
 		return err
 	}
 	return in.Containers.Save(c)
+}
+
+// renewNetworks has a container be on the networks that were made anew under the names of its own.
+func (in *Installation) renewNetworks(c *container.Container) (changed bool) {
+	for i, e := range c.Network.Endpoints {
+		if e, anew := in.Networks.Renew(e); anew {
+			c.Network.Endpoints = slices.Clone(c.Network.Endpoints)
+			c.Network.Endpoints[i], changed = e, true
+		}
+	}
+	return changed
 }

@@ -28,13 +28,13 @@ func (in *Installation) Connect(ctx context.Context, c *container.Container, e n
 	if err != nil {
 		return nil, err
 	}
-	e.Network = s.ID
+	e.Network, e.Name = s.ID, s.Name
 	err = in.change(ctx, c, func(live *network.Live) error {
 		if err := mayConnect(c, s); err != nil {
 			return err
 		}
 		n := &c.Network
-		if slices.ContainsFunc(n.Endpoints, func(o network.EndpointSpec) bool { return o.Network == s.ID }) {
+		if slices.ContainsFunc(n.Endpoints, func(o network.EndpointSpec) bool { return o.On(s) }) {
 			return fmt.Errorf("endpoint with name %s %w in network %s", c.Name, network.ErrExists, s.Name)
 		}
 		n.Endpoints = append(slices.Clone(n.Endpoints), e)
@@ -92,7 +92,7 @@ func (in *Installation) Disconnect(ctx context.Context, c *container.Container, 
 			return nil
 		}
 		i := slices.IndexFunc(n.Endpoints, func(e network.EndpointSpec) bool {
-			return e.Network == s.ID || force && len(s.ID) >= 12 && strings.HasPrefix(e.Network, s.ID)
+			return e.On(s) || force && len(s.ID) >= 12 && strings.HasPrefix(e.Network, s.ID)
 		})
 		// A command that was killed may have left the one without the other.
 		on := live != nil && live.On(s.ID)

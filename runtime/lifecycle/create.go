@@ -177,7 +177,7 @@ func (in *Installation) resolveNetwork(spec *container.Spec) error {
 		if err != nil {
 			return err
 		}
-		n.Endpoints[i].Network = found.ID
+		n.Endpoints[i].Network, n.Endpoints[i].Name = found.ID, found.Name
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"ctr/network"
 	"ctr/runtime/attach"
 	"ctr/runtime/container"
 	"ctr/runtime/monitor"
@@ -90,6 +91,11 @@ func (in *Installation) Start(ctx context.Context, c *container.Container, strea
 	}
 	if c.State().Running() {
 		return nil, nil, nil // its monitor was killed, and it goes on
+	}
+	if in.renewNetworks(c) {
+		if err := in.changeSpec(c, nil, func(*network.Live) error { return nil }); err != nil {
+			return nil, nil, err
+		}
 	}
 	if streams == nil {
 		warnings, err := monitor.Spawn(ctx, in.Installation, c, lock, nil)
