@@ -182,9 +182,13 @@ func (a *attachment) dnsNames(s SandboxSpec) []string {
 	return unique
 }
 
-// nameInterfaces names the interfaces in the container: as asked for, else eth0, eth1, ... in the order given.
-func nameInterfaces(all []*attachment) error {
+// nameInterfaces names the interfaces in the container: as asked for, else eth0, eth1, ... in the order given, but for names that
+// others there have.
+func nameInterfaces(all []*attachment, others ...string) error {
 	used := map[string]bool{"lo": true}
+	for _, name := range others {
+		used[name] = true
+	}
 	for _, a := range all {
 		used[a.Interface] = true // those of a sandbox that is there already have one
 	}

@@ -111,7 +111,11 @@ func (l *Live) Connect(ctx context.Context, es EndpointSpec) (err error) {
 	if l.find(a.network.ID) >= 0 {
 		return fmt.Errorf("endpoint with name %s %w in network %s", s.Name, ErrExists, a.network.Name)
 	}
-	if err := nameInterfaces(append(slices.Clone(l.all), a)); err != nil {
+	there, err := l.interfaces()
+	if err != nil {
+		return err
+	}
+	if err := nameInterfaces(append(slices.Clone(l.all), a), there...); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -136,6 +140,20 @@ func (l *Live) Connect(ctx context.Context, es EndpointSpec) (err error) {
 		return l.announce(r, *a.Endpoint)
 	}
 	return nil // whoever starts it again will
+}
+
+// interfaces returns the names of all that is in the container: its user may have made some.
+func (l *Live) interfaces() (names []string, err error) {
+	c, err := rtnl.Dial(l.NetNS)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	links, err := c.Links()
+	for _, link := range links {
+		names = append(names, link.Attrs().Name)
+	}
+	return names, err
 }
 
 // add adds an endpoint to the record.

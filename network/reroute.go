@@ -1,10 +1,12 @@
 package network
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"ctr/network/rtnl"
 )
@@ -45,18 +47,12 @@ func (b *building) rerouteFamily(c *rtnl.Conn, family int, ours map[int]bool) er
 	routes = slices.DeleteFunc(routes, func(r netlink.Route) bool {
 		return r.Family != family || !isDefault(r) || !ours[r.LinkIndex]
 	})
-	index, gateway := b.defaultRoute(family)
-	there := func(r netlink.Route) bool {
-		via, _ := netip.AddrFromSlice(r.Gw)
-		return r.LinkIndex == index && via.Unmap() == gateway
-	}
-	if index != 0 && !slices.ContainsFunc(routes, there) {
-		if err := c.ReplaceDefaultRoute(index, gateway, family); err != nil {
-			return err
-		}
+	taken, err := b.takeWay(c, family, routes)
+	if err != nil {
+		return err
 	}
 	for _, r := range routes {
-		if !there(r) {
+		if !taken.is(r) {
 			if err := c.DeleteRoute(r); err != nil {
 				return err
 			}
@@ -65,16 +61,44 @@ func (b *building) rerouteFamily(c *rtnl.Conn, family int, ours map[int]bool) er
 	return nil
 }
 
-// defaultRoute returns the interface and the gateway of the default route; 0 if there is to be none.
-func (b *building) defaultRoute(family int) (index int, gateway netip.Addr) {
+// way is a default route.
+type way struct {
+	index   int // of the interface; 0: there is none
+	gateway netip.Addr
+}
+
+func (w way) is(r netlink.Route) bool {
+	via, _ := netip.AddrFromSlice(r.Gw)
+	return r.LinkIndex == w.index && via.Unmap() == w.gateway
+}
+
+// takeWay has the default route be the best that there is, unless it is among the routes already. What the container's user has
+// closed, by a link that is down or IPv6 that is switched off, is none.
+func (b *building) takeWay(c *rtnl.Conn, family int, routes []netlink.Route) (way, error) {
+	for _, w := range b.ways(family) {
+		if slices.ContainsFunc(routes, w.is) {
+			return w, nil
+		}
+		err := c.ReplaceDefaultRoute(w.index, w.gateway, family)
+		closed := slices.ContainsFunc([]unix.Errno{unix.EHOSTUNREACH, unix.ENETUNREACH, unix.ENETDOWN, unix.EACCES},
+			func(errno unix.Errno) bool { return errors.Is(err, errno) })
+		if !closed {
+			return w, err
+		}
+	}
+	return way{}, nil
+}
+
+// ways returns the default routes that there can be, the best one first: not by an interface that somebody has renamed.
+func (b *building) ways(family int) (all []way) {
 	for _, a := range elect(b.all) {
 		gateway := a.Gateway4
 		if family == netlink.FAMILY_V6 {
 			gateway = a.Gateway6
 		}
-		if gateway.IsValid() {
-			return a.index, a.routed(gateway)
+		if gateway.IsValid() && a.index != 0 {
+			all = append(all, way{a.index, a.routed(gateway)})
 		}
 	}
-	return 0, netip.Addr{}
+	return all
 }
