@@ -292,6 +292,14 @@ func networkFilters(in *lifecycle.Installation, texts []string) (func(network.Sp
 			return nil, fmt.Errorf("invalid filter: 'type'='%s'", kind)
 		}
 	}
+	ids, err := f.patterns("id")
+	if err != nil {
+		return nil, err
+	}
+	names, err := f.patterns("name")
+	if err != nil {
+		return nil, err
+	}
 	return func(n network.Spec) bool {
 		driver := format.Network{Spec: n}.Driver()
 		if dangling != nil {
@@ -302,8 +310,7 @@ func networkFilters(in *lifecycle.Installation, texts []string) (func(network.Sp
 		}
 		return f.labels(n.Labels) &&
 			f.any("driver", func(w string) bool { return w == driver }) &&
-			f.any("id", func(w string) bool { return strings.Contains(n.ID, w) }) &&
-			f.any("name", func(w string) bool { return strings.Contains(n.Name, w) }) &&
+			matchAny(ids, n.ID) && matchAny(names, n.Name) &&
 			f.any("scope", func(w string) bool { return w == "local" }) &&
 			f.any("type", func(w string) bool { return (w == "builtin") == predefined(n.Name) })
 	}, nil

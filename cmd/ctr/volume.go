@@ -113,6 +113,10 @@ func volumeFilters(in *lifecycle.Installation, texts []string) (func(*volume.Vol
 	if err != nil {
 		return nil, err
 	}
+	names, err := f.patterns("name")
+	if err != nil {
+		return nil, err
+	}
 	users, err := in.VolumeUsers()
 	if err != nil && dangling != nil {
 		return nil, err
@@ -120,7 +124,7 @@ func volumeFilters(in *lifecycle.Installation, texts []string) (func(*volume.Vol
 	return func(v *volume.Volume) bool {
 		return (dangling == nil || *dangling == (len(users[v.Name]) == 0)) && f.labels(v.Labels) &&
 			f.any("driver", func(w string) bool { return w == "local" }) &&
-			f.any("name", func(w string) bool { return strings.Contains(v.Name, w) })
+			matchAny(names, v.Name)
 	}, nil
 }
 
