@@ -102,6 +102,9 @@ func (bridge) make(c *rtnl.Conn, s Spec) (rtnl.Link, error) {
 		if mtu, err = defaultMTU(c); err != nil {
 			return rtnl.Link{}, err
 		}
+		if mtu != 0 && s.IPv6 {
+			mtu = max(mtu, minMTU6) // a tunnel may have less, where the kernel has no IPv6
+		}
 	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU, attrs.HardwareAddr = s.Bridge, mtu, bridgeMAC(s)

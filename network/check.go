@@ -58,6 +58,7 @@ type survey struct {
 	findings []Finding
 	rules    bool // the firewall has something to cure
 
+	hosts      []taken                          // what the host leads to its links
 	forwarding map[int][]string                 // MACs that bridges were told, by their ports
 	neighbours map[string]map[netip.Addr]string // MACs that the host was told, by the ID of the network
 }
@@ -70,6 +71,9 @@ func (n *Networks) survey() (*survey, error) {
 	}
 	err := n.onHost(func(c *rtnl.Conn) (err error) {
 		if s.forwarding, err = c.Forwarding(); err != nil {
+			return err
+		}
+		if s.hosts, err = s.reserved(c); err != nil {
 			return err
 		}
 		for _, one := range s.specs {
@@ -157,8 +161,20 @@ func (s *survey) checkNetwork(c *rtnl.Conn, one Spec) error {
 			}
 		}
 	}
+	for _, t := range s.hosts {
+		if t.link != 0 && t.link != l.Index && one.holds(t.prefix) {
+			found(false, "%s, too: containers there are not reached", t.why)
+		}
+	}
 	s.neighbours[one.ID], err = c.Neighbours(l.Index)
 	return err
+}
+
+// holds tells whether addresses are all in one of a network's subnets.
+func (s Spec) holds(p netip.Prefix) bool {
+	return slices.ContainsFunc(s.Subnets, func(sub Subnet) bool {
+		return sub.Prefix.Contains(p.Addr()) && sub.Prefix.Bits() <= p.Bits()
+	})
 }
 
 // checkParent looks at the link that a macvlan or ipvlan network hangs on.

@@ -267,6 +267,10 @@ func TestIPv6(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
 		n := open(t, h.Root, h.RunRoot)
+		// Links of the host that hear router advertisements go on doing so when the host becomes a router, and only those.
+		lan(t, "hears")
+		lan(t, "deaf")
+		must(t, nil, "sysctl", "-qw", "net.ipv6.conf.hears.accept_ra=1", "net.ipv6.conf.deaf.accept_ra=0")
 		both, err := n.Create(context.Background(), network.Spec{Name: "both", IPv4: true, IPv6: true})
 		if err != nil {
 			t.Fatal(err)
@@ -296,6 +300,12 @@ func TestIPv6(t *testing.T) {
 		}
 		if got := must(t, nil, "cat", "/proc/sys/net/ipv6/conf/all/forwarding"); got != "1\n" {
 			t.Errorf("forwarding is %s", got)
+		}
+		if got := must(t, nil, "sysctl", "-n", "net.ipv6.conf.hears.accept_ra", "net.ipv6.conf.deaf.accept_ra"); got != "2\n0\n" {
+			t.Errorf("accept_ra of the host's links is %q", got)
+		}
+		if got := must(t, nil, "ip", "-o", "-6", "addr", "show", "dev", a.Record.Endpoints[0].HostSide); got != "" {
+			t.Errorf("the host's end of a veth pair has addresses: %s", got)
 		}
 		c := setup(t, n, container(t, h.RunRoot, "c", "only"))
 		if e := c.Record.Endpoints[0]; e.IPv4.IsValid() || e.IPv6.String() != "2001:db8:1::2/64" || !strings.HasPrefix(e.MAC, "02:42:") {

@@ -16,14 +16,19 @@ import (
 var driverCases = []struct {
 	driver, mode, shown string
 	neighbours          bool
+	way                 string // out
+	flag                string // of an ipvlan
 }{
-	{"macvlan", "bridge", "macvlan mode bridge", true},
-	{"macvlan", "private", "macvlan mode private", false},
-	{"macvlan", "vepa", "macvlan mode vepa", false},
-	{"ipvlan", "", "ipvlan mode l2", true},
-	{"ipvlan", "l2", "ipvlan mode l2", true},
-	{"ipvlan", "l3", "ipvlan mode l3", true},
-	{"ipvlan", "l3s", "ipvlan mode l3s", true},
+	{"macvlan", "bridge", "macvlan mode bridge", true, "default via 10.2.0.1 dev eth0", ""},
+	{"macvlan", "private", "macvlan mode private", false, "default via 10.2.0.1 dev eth0", ""},
+	{"macvlan", "vepa", "macvlan mode vepa", false, "default via 10.2.0.1 dev eth0", ""},
+	{"ipvlan", "", "ipvlan mode l2", true, "default via 10.2.0.1 dev eth0", ""},
+	{"ipvlan", "l2", "ipvlan mode l2", true, "default via 10.2.0.1 dev eth0", ""},
+	{"ipvlan", "l3", "ipvlan mode l3", true, "default dev eth0", ""},
+	{"ipvlan", "l3s", "ipvlan mode l3s", true, "default dev eth0", ""},
+	{"ipvlan", "l2", "ipvlan mode l2 bridge", true, "default via 10.2.0.1 dev eth0", "bridge"},
+	{"ipvlan", "l2", "ipvlan mode l2 private", false, "default via 10.2.0.1 dev eth0", "private"},
+	{"ipvlan", "l2", "ipvlan mode l2 vepa", false, "default via 10.2.0.1 dev eth0", "vepa"},
 }
 
 // lacks tells whether the kernel has no links of this type, by asking it with ip(8).
@@ -73,7 +78,7 @@ func TestDriverModes(t *testing.T) {
 		n := open(t, h.Root, h.RunRoot)
 		without := lacks(t, "link", "ipvlan", "type", "ipvlan")
 		for _, c := range driverCases {
-			t.Run(c.driver+c.mode, func(t *testing.T) {
+			t.Run(c.driver+c.mode+c.flag, func(t *testing.T) {
 				if c.driver == "ipvlan" && without {
 					s := driverSpec(c.driver, c.mode, c.driver)
 					s.IPv4 = true
@@ -82,7 +87,11 @@ func TestDriverModes(t *testing.T) {
 					}
 					return
 				}
-				create(t, n, driverSpec(c.driver, c.mode, c.driver))
+				spec := driverSpec(c.driver, c.mode, c.driver)
+				if c.flag != "" {
+					spec.Options[network.OptIPvlanFlag] = c.flag
+				}
+				create(t, n, spec)
 				defer func() {
 					if err := n.Remove(context.Background(), "net"); err != nil {
 						t.Error(err)
@@ -91,6 +100,9 @@ func TestDriverModes(t *testing.T) {
 				a, b := setup(t, n, container(t, h.RunRoot, "a", "net")), setup(t, n, container(t, h.RunRoot, "b", "net"))
 				if got := strings.Join(strings.Fields(must(t, a.NetNS, "ip", "-d", "link", "show", "eth0")), " "); !strings.Contains(got, c.shown+" ") {
 					t.Errorf("eth0 is not %q: %s", c.shown, got)
+				}
+				if got := must(t, a.NetNS, "ip", "route", "show", "default"); !strings.HasPrefix(got, c.way+" ") {
+					t.Errorf("the way out is %q, want %q", got, c.way)
 				}
 				patience := silence
 				if c.neighbours {
@@ -125,6 +137,36 @@ func TestPassthru(t *testing.T) {
 	})
 }
 
+// TestParent: the parent of a network is up when a container is on it, and gives it its MTU, unless the user says another.
+func TestParent(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		lan(t, "lan")
+		must(t, nil, "ip", "link", "set", "lan", "mtu", "1450")
+		n := open(t, h.Root, h.RunRoot)
+		for _, mtu := range []string{"", "1400"} {
+			s := driverSpec("macvlan", "", "lan")
+			want := "mtu 1450 "
+			if mtu != "" {
+				s.Options[network.OptMTU], want = mtu, "mtu "+mtu+" "
+			}
+			create(t, n, s)
+			must(t, nil, "ip", "link", "set", "lan", "down")
+			a := setup(t, n, container(t, h.RunRoot, "a", "net"))
+			if got := must(t, a.NetNS, "ip", "link", "show", "eth0"); !strings.Contains(got, want) {
+				t.Errorf("eth0, with the MTU %q: %s", mtu, got)
+			}
+			if got := must(t, nil, "ip", "link", "show", "lan"); !strings.Contains(got, ",UP") {
+				t.Errorf("the parent: %s", got)
+			}
+			down(t, n, a)
+			if err := n.Remove(context.Background(), "net"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 // TestVLANParent: a parent like lan.20 is made with its network, and goes with it; one that was there before stays.
 func TestVLANParent(t *testing.T) {
 	t.Parallel()
@@ -149,6 +191,11 @@ func TestVLANParent(t *testing.T) {
 			reach(t, a.NetNS, b.NetNS, "10.2.0.3")
 			down(t, n, a)
 			down(t, n, b)
+			// A reboot takes it: who starts then makes it again.
+			must(t, nil, "ip", "link", "delete", "lan.20")
+			a = setup(t, n, container(t, h.RunRoot, "a", "net"))
+			must(t, nil, "ip", "link", "show", "lan.20")
+			down(t, n, a)
 			if err := n.Remove(context.Background(), "net"); err != nil {
 				t.Error(err)
 			}

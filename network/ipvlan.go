@@ -22,13 +22,20 @@ var ipvlanModes = map[string]netlink.IPVlanMode{
 	"l3s": netlink.IPVLAN_MODE_L3S,
 }
 
+var ipvlanFlags = map[string]netlink.IPVlanFlag{
+	"":        netlink.IPVLAN_FLAG_BRIDGE,
+	"bridge":  netlink.IPVLAN_FLAG_BRIDGE,
+	"private": netlink.IPVLAN_FLAG_PRIVATE,
+	"vepa":    netlink.IPVLAN_FLAG_VEPA,
+}
+
 func (v ipvlan) attach(c *rtnl.Conn, s Spec, d device, e *Endpoint, ns *netns.Handle, mark string) (int, error) {
 	o, err := s.options()
 	if err != nil {
 		return 0, err
 	}
 	add := func() error {
-		return c.LinkAdd(&netlink.IPVlan{LinkAttrs: childAttrs(d, e, ns), Mode: ipvlanModes[o.mode]})
+		return c.LinkAdd(&netlink.IPVlan{LinkAttrs: childAttrs(d, e, ns), Mode: ipvlanModes[o.mode], Flag: ipvlanFlags[o.flag]})
 	}
 	err = untilBuried(buryLink, add, unix.EBUSY)
 	return v.childIndex(err, s, e, ns, mark)

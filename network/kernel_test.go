@@ -162,6 +162,10 @@ func TestDefaultBridgeSkipsWhatTheHostUses(t *testing.T) {
 		must(t, nil, "ip", "link", "add", "lan", "type", "bridge")
 		must(t, nil, "ip", "addr", "add", "172.17.200.1/24", "dev", "lan")
 		must(t, nil, "ip", "link", "set", "lan", "up")
+		// What a VPN leads elsewhere, in halves or through a gateway, leaves all of that free.
+		must(t, nil, "ip", "route", "add", "0.0.0.0/1", "dev", "lan")
+		must(t, nil, "ip", "route", "add", "128.0.0.0/1", "dev", "lan")
+		must(t, nil, "ip", "route", "add", "172.16.0.0/12", "via", "172.17.200.9")
 		if err := os.WriteFile("/etc/resolv.conf", []byte("nameserver 172.18.0.53\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -191,6 +195,21 @@ func TestDefaultBridgeSkipsWhatTheHostUses(t *testing.T) {
 	})
 }
 
+// site is the /48 that the IPv6 subnet of a network is in.
+func site(s network.Spec) netip.Prefix {
+	return netip.PrefixFrom(s.Subnets[0].Prefix.Addr(), 48).Masked()
+}
+
+// find returns a network.
+func find(t *testing.T, n *network.Networks, name string) network.Spec {
+	t.Helper()
+	s, err := n.Find(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func TestTwoInstallationsOnOneHost(t *testing.T) {
 	t.Parallel()
 	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
@@ -209,6 +228,19 @@ func TestTwoInstallationsOnOneHost(t *testing.T) {
 			t.Errorf("the second installation's container has %s", got)
 		}
 		must(t, nil, "ip", "link", "show", "ctr1")
+		for _, name := range []string{"six", "seven"} {
+			if _, err := one.Create(context.Background(), network.Spec{Name: name, IPv6: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		six, err := two.Create(context.Background(), network.Spec{Name: "six", IPv6: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, second := find(t, one, "six"), find(t, one, "seven")
+		if site(first) != site(second) || site(first) == site(six) {
+			t.Errorf("each installation has a /48: %s and %s, %s", site(first), site(second), site(six))
+		}
 		if b.Record.NetnsName != "a-"+s.ID[:12] || len(b.Warnings) != 1 {
 			t.Errorf("the second namespace is called %s, with warnings %q", b.Record.NetnsName, b.Warnings)
 		}

@@ -28,6 +28,7 @@ const (
 	OptParent      = "parent"       // macvlan, ipvlan: the host's link, or eth0.20 for a VLAN of it
 	OptMacvlanMode = "macvlan_mode" // bridge (the default), private, vepa, passthru
 	OptIPvlanMode  = "ipvlan_mode"  // l2 (the default), l3, l3s
+	OptIPvlanFlag  = "ipvlan_flag"  // bridge (the default), private, vepa: who reaches whom, as in a macvlan
 	OptDNSTTL      = "dns.ttl"      // seconds that answers about containers may be kept
 	OptDNSServers  = "dns.servers"  // addresses, with commas between: as --dns for each container without its own
 	OptDNSSearch   = "dns.search"   // domains, with commas between: as --dns-search
@@ -37,7 +38,7 @@ const (
 var optionDrivers = map[string][]string{
 	OptBridgeName: {"bridge"}, OptICC: {"bridge"}, OptMasquerade: {"bridge"}, OptHostBinding: {"bridge"},
 	OptInhibitIPv4: {"bridge"}, OptGateway4: {"bridge"}, OptGateway6: {"bridge"},
-	OptParent: {"macvlan", "ipvlan"}, OptMacvlanMode: {"macvlan"}, OptIPvlanMode: {"ipvlan"},
+	OptParent: {"macvlan", "ipvlan"}, OptMacvlanMode: {"macvlan"}, OptIPvlanMode: {"ipvlan"}, OptIPvlanFlag: {"ipvlan"},
 }
 
 // defaultTTL is how long an answer about a container may be kept, in seconds. Docker's 600 makes clients that cache talk to
@@ -56,6 +57,7 @@ type options struct {
 	ifacePrefix  string
 	parent       string
 	mode         string
+	flag         string // of an ipvlan
 	ttl          uint32
 	servers      []netip.Addr
 	search       []string
@@ -95,6 +97,11 @@ func (s Spec) options() (o options, err error) {
 			o.parent, err = value, checkInterfaceName(value)
 		case OptMacvlanMode, OptIPvlanMode:
 			o.mode = value
+		case OptIPvlanFlag:
+			if _, known := ipvlanFlags[value]; !known {
+				err = errors.New("want bridge, private or vepa")
+			}
+			o.flag = value
 		case OptDNSTTL:
 			var n uint64
 			if n, err = strconv.ParseUint(value, 10, 31); err != nil {

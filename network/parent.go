@@ -44,9 +44,6 @@ func (b below) check(c *rtnl.Conn, s *Spec) error {
 func checkParent(c *rtnl.Conn, s *Spec, o options) error {
 	parent := o.parent
 	if parent == "" {
-		if s.Internal {
-			return fmt.Errorf("%w: an internal %s network is %w", ErrInvalid, s.Driver, ErrUnsupported)
-		}
 		return withHint(fmt.Errorf("%w: driver %s needs -o parent=LINK", ErrInvalid, s.Driver),
 			"LINK is a link of this host, or LINK.ID for a VLAN of it")
 	}
@@ -70,6 +67,8 @@ func checkParent(c *rtnl.Conn, s *Spec, o options) error {
 		return fmt.Errorf("%w: the loopback interface %s cannot be the parent of a network", ErrInvalid, found.Name)
 	case o.mtu > found.MTU:
 		return fmt.Errorf("%w %s=%q: %s has an MTU of %d", ErrInvalid, OptMTU, s.Options[OptMTU], found.Name, found.MTU)
+	case s.IPv6 && found.MTU < minMTU6:
+		return fmt.Errorf("%w: %s has an MTU of %d: IPv6 needs %d at least", ErrInvalid, found.Name, found.MTU, minMTU6)
 	}
 	return nil
 }

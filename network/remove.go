@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"ctr/internal/durable"
@@ -89,13 +90,11 @@ func (n *Networks) removeHidden(s Spec) error {
 // inUse returns the error that names who uses a network, as Docker does.
 func inUse(s Spec, live []ipam.Lease) error {
 	var users []string
-	seen := map[string]bool{}
 	for _, l := range live {
-		if !seen[l.ID] {
-			seen[l.ID] = true
-			users = append(users, fmt.Sprintf("name:%q id:\"%.12s\"", l.Name, l.ID))
-		}
+		users = append(users, fmt.Sprintf("name:%q id:\"%.12s\"", l.Name, l.ID))
 	}
+	slices.Sort(users)
+	users = slices.Compact(users) // who has addresses of both families is there twice
 	return fmt.Errorf("error while removing network: network %s has %w (%s)", s.Name, ErrInUse, strings.Join(users, ", "))
 }
 

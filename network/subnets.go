@@ -20,6 +20,7 @@ import (
 type taken struct {
 	prefix netip.Prefix
 	why    string
+	link   int // of the host, which a route leads to; 0: there is none
 }
 
 // chooseSubnets checks the subnets that the user gave against those of other networks and of the host, and chooses those that
@@ -103,7 +104,7 @@ func subnetsOf(networks []Spec) []taken {
 			continue
 		}
 		for _, sub := range s.Subnets {
-			all = append(all, taken{sub.Prefix, fmt.Sprintf("%s is network %s's", sub.Prefix, s.Name)})
+			all = append(all, taken{prefix: sub.Prefix, why: fmt.Sprintf("%s is network %s's", sub.Prefix, s.Name)})
 		}
 	}
 	return all
@@ -119,8 +120,11 @@ func firstOverlap(p netip.Prefix, all []taken) error {
 	return nil
 }
 
+// minBits is the length of the largest subnet that can be.
+const minBits = 8
+
 // reserved returns what the host uses itself: what it routes to its own links, and its name servers. Routes through a gateway
-// do not count: a VPN that routes half the world would leave nothing.
+// and those that are larger than any subnet do not count: a VPN that routes half the world would leave nothing.
 func (n *Networks) reserved(c *rtnl.Conn) ([]taken, error) {
 	routes, err := c.Routes()
 	if err != nil {
@@ -129,17 +133,17 @@ func (n *Networks) reserved(c *rtnl.Conn) ([]taken, error) {
 	links := map[int]string{}
 	var all []taken
 	for _, r := range routes {
-		if isDefault(r) || r.Gw != nil || r.Via != nil || len(r.MultiPath) > 0 || r.Type != unix.RTN_UNICAST {
+		if r.Dst == nil || r.Gw != nil || r.Via != nil || len(r.MultiPath) > 0 || r.Type != unix.RTN_UNICAST {
 			continue
 		}
 		p, ok := prefixOf(r)
-		if !ok || p.Addr().IsLinkLocalUnicast() || p.Addr().IsMulticast() {
+		if !ok || p.Bits() < minBits || p.Addr().IsLinkLocalUnicast() || p.Addr().IsMulticast() {
 			continue
 		}
 		if links[r.LinkIndex] == "" {
 			links[r.LinkIndex] = linkName(c, r.LinkIndex)
 		}
-		all = append(all, taken{p, fmt.Sprintf("this host routes %s to its link %s", p, links[r.LinkIndex])})
+		all = append(all, taken{p, fmt.Sprintf("this host routes %s to its link %s", p, links[r.LinkIndex]), r.LinkIndex})
 	}
 	conf, err := readBounded(filepath.Join(n.config.Etc, "resolv.conf"))
 	if err != nil {
@@ -147,7 +151,7 @@ func (n *Networks) reserved(c *rtnl.Conn) ([]taken, error) {
 	}
 	for _, a := range resolvconf.Parse(conf).Servers {
 		a = a.WithZone("")
-		all = append(all, taken{netip.PrefixFrom(a, a.BitLen()), fmt.Sprintf("this host asks name server %s", a)})
+		all = append(all, taken{prefix: netip.PrefixFrom(a, a.BitLen()), why: fmt.Sprintf("this host asks name server %s", a)})
 	}
 	return all, nil
 }

@@ -10,11 +10,11 @@ import (
 	"ctr/network/ipam"
 )
 
-// What IPv4 gives to nobody: RFC 1122, 3.2.1.3, and RFC 1112, 4.
-var (
-	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
-	reserved    = netip.MustParsePrefix("240.0.0.0/4")
-)
+// What is given to nobody: RFC 1122, 3.2.1.3, RFC 1112, 4, and RFC 4291, 2.5.2, 2.5.3 and 2.5.5.
+var nobodys = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("::/96"), netip.MustParsePrefix("::ffff:0:0/96"),
+}
 
 // validate checks what can be checked without looking at the host, and fills in the gateways of the subnets that are given.
 func (s *Spec) validate() error {
@@ -96,7 +96,8 @@ func (s *Spec) checkSubnet(n *Subnet) error {
 		return fmt.Errorf("invalid subnet %s: IPv6 has not been enabled for this network", p)
 	case p.Addr().Is4() && !s.IPv4:
 		return fmt.Errorf("invalid subnet %s: IPv4 has been disabled for this network", p)
-	case p.Bits() < 8 || p.Overlaps(thisNetwork) || p.Overlaps(reserved) || p.Addr().IsMulticast() || p.Addr().IsLoopback() || p.Addr().Is4In6() || p.Addr().IsLinkLocalUnicast():
+	case p.Bits() < minBits || slices.ContainsFunc(nobodys, p.Overlaps) ||
+		p.Addr().IsMulticast() || p.Addr().IsLoopback() || p.Addr().IsLinkLocalUnicast():
 		return fmt.Errorf("invalid subnet %s: these addresses cannot be given to containers", p)
 	case p.Addr().BitLen()-p.Bits() < 1:
 		return fmt.Errorf("invalid subnet %s: no address is left beside the gateway", p)
