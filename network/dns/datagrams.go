@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// datagrams are the arguments of recvmmsg(2) and sendmmsg(2) on an IPv4 socket.
+// datagrams are the arguments of recvmmsg(2) and sendmmsg(2) on an IPv4 socket. Neither waits, so they are made raw, as all that
+// answers a question about a container: see names/syscalls.go.
 type datagrams struct {
 	headers   [batchSize]messageHeader
 	vectors   [batchSize]unix.Iovec
@@ -42,7 +43,7 @@ func (d *datagrams) receive(fd int) (n int, err error) {
 		h.Flags = 0
 	}
 	for {
-		r, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&d.headers)), batchSize,
+		r, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&d.headers)), batchSize,
 			unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
@@ -81,7 +82,7 @@ func (d *datagrams) put(i int, message []byte, received *datagrams, j int) {
 // send sends those from first to before end, and returns which one is next. One that cannot be sent is left out. It does not
 // wait: then the error is EAGAIN.
 func (d *datagrams) send(fd, first, end int) (next int, err error) {
-	r, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&d.headers[first])),
+	r, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&d.headers[first])),
 		uintptr(end-first), unix.MSG_DONTWAIT, 0, 0)
 	switch errno {
 	case 0:

@@ -1,11 +1,8 @@
 package names
 
 import (
-	"errors"
 	"os"
 	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"ctr/internal/proc"
 )
@@ -13,12 +10,11 @@ import (
 // maxOwners is how many pidfds a reader keeps. A container talks to a few others; each keeper may hold that many.
 const maxOwners = 64
 
-// owners tells whether processes run, by a pidfd for each that was asked about lately: one poll(2) instead of an open, read
+// owners tells whether processes run, by a pidfd for each that was asked about lately: one ppoll(2) instead of an open, read
 // and parse of /proc/PID/stat. The zero value is ready.
 type owners struct {
 	mu   sync.Mutex
 	open map[proc.ID]keptOwner
-	poll [1]unix.PollFd // kept here, since an argument of poll(2) would be new memory each time
 }
 
 // keptOwner is one process, with the ID that its entries last named, so that an answer makes no new memory for that.
@@ -43,19 +39,12 @@ func (o *owners) alive(id []byte, p proc.ID) (Owner, bool) {
 		kept.id = string(id)
 		o.keep(p, kept)
 	}
-	for {
-		o.poll[0] = unix.PollFd{Fd: int32(kept.pidfd.Fd()), Events: unix.POLLIN}
-		n, err := unix.Poll(o.poll[:], 0)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if n == 0 && err == nil {
-			return Owner{ID: kept.id, Process: p}, true
-		}
-		delete(o.open, p)
-		kept.pidfd.Close()
-		return Owner{}, false
+	if ended, errno := readable(kept.pidfd.Fd()); !ended && errno == 0 {
+		return Owner{ID: kept.id, Process: p}, true
 	}
+	delete(o.open, p)
+	kept.pidfd.Close()
+	return Owner{}, false
 }
 
 // keep keeps a process, in the place of any other if there are too many.

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,19 +69,15 @@ func (r *Reader) Lookup(dst []Entry, name []byte) ([]Entry, error) {
 	if fd < 0 || err != nil {
 		return dst, err
 	}
-	defer unix.Close(fd)
+	defer closeFolder(fd)
 	var buf [2048]byte
 	for {
-		n, err := unix.ReadDirent(fd, buf[:])
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		// ENOENT: the folder was removed between our openat and now.
-		if n <= 0 || err != nil {
-			if err != nil && !errors.Is(err, unix.ENOENT) {
-				return dst, fmt.Errorf("look up name %q: %w", name, os.NewSyscallError("getdents64", err))
-			}
+		n, errno := getdents(fd, buf[:])
+		if errno == unix.ENOENT || errno == 0 && n == 0 { // ENOENT: the folder was removed between our openat and now
 			return dst, nil
+		}
+		if errno != 0 {
+			return dst, fmt.Errorf("look up name %q: %w", name, os.NewSyscallError("getdents64", errno))
 		}
 		for rest := buf[:n]; len(rest) > 0; {
 			var file []byte
@@ -210,21 +205,4 @@ func nextDirent(buf []byte) (name, rest []byte) {
 		}
 	}
 	return nil, buf[size:]
-}
-
-// openat and readlinkat are those of x/sys/unix without the copy of the path that it makes for each call.
-func openat(dir int, path []byte) (int, unix.Errno) {
-	for {
-		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(&path[0])),
-			unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0, 0, 0)
-		if errno != unix.EINTR {
-			return int(fd), errno
-		}
-	}
-}
-
-func readlinkat(dir int, path, text []byte) (int, unix.Errno) {
-	n, _, errno := unix.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(&path[0])),
-		uintptr(unsafe.Pointer(&text[0])), uintptr(len(text)), 0, 0)
-	return int(n), errno
 }
