@@ -34,7 +34,7 @@ func (n *Networks) Reach(r *Record) (all []Reachable, notes []string, err error)
 	}
 	for _, p := range r.Ports {
 		if at, ok := r.Published.onHost(p); ok {
-			all = append(all, Reachable{p, netip.AddrPortFrom(at.HostIP, at.HostPort), b.fromHost(at.HostIP, r.Published, links[at.HostIP])})
+			all = append(all, Reachable{p, netip.AddrPortFrom(at.HostIP, at.HostPort), b.fromHost(at.HostIP, r.Published, linkOf(links, at.HostIP))})
 		}
 		for _, a := range r.Published.direct(p) {
 			all = append(all, Reachable{p, a, b.direct(a.Addr())})
@@ -175,6 +175,15 @@ func (b barriers) fromHost(host netip.Addr, to *Published, link string) string {
 		return "whoever reaches this host by " + outside[0] + itself
 	}
 	return "whoever reaches this host" + itself
+}
+
+// linkOf returns the name of the link that has an address; that of a link-local one it names itself.
+func linkOf(links map[netip.Addr]string, a netip.Addr) string {
+	link := links[a.WithZone("")]
+	if link != "" && a.Zone() != "" {
+		return a.Zone()
+	}
+	return link
 }
 
 // linksOf returns the names of the links that have addresses.

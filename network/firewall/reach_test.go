@@ -45,6 +45,8 @@ func TestPublishedPorts(t *testing.T) {
 		l.host.sysctl(t, "net.ipv4.conf.lan-a.route_localnet", "1")
 		l.lanA.sysctl(t, "net.ipv4.conf.eth0.route_localnet", "1")
 		l.lanA.ip(t, "address del 127.0.0.1/8 dev lo")
+		l.host.ip(t, "address add fe80::11/64 dev lan-a nodad")
+		l.lanA.ip(t, "address add fe80::12/64 dev eth0 nodad")
 		l.lanA.ip(t, "route add 127.0.0.0/8 via 10.1.0.1 src 10.1.0.2")
 		askAll(t, []question{
 			// From outside the server sees who asks.
@@ -55,6 +57,9 @@ func TestPublishedPorts(t *testing.T) {
 			{l.lanB, "tcp", "10.2.0.1:8080", "a 10.2.0.2"},
 			{l.lanB, "tcp", "10.1.0.1:8080", "a 10.2.0.2"},
 			{l.lanA, "tcp", "[2001:db8:1::1]:8083", "a 172.17.0.1"}, // IPv6 to a container that publishes IPv4: the proxy
+			{l.lanA, "tcp", "[fe80::11%eth0]:8080", "a fd00:17::1"}, // the kernel routes nothing from there: the proxy
+			{l.lanA, "udp", "[fe80::11%eth0]:5555", "a fd00:17::1"},
+			{l.host, "tcp", "[fe80::11%lan-a]:8080", "a fd00:17::1"},
 			// One address is that wire's only.
 			{l.lanA, "tcp", "10.1.0.1:8081", "a 10.1.0.2"},
 			{l.lanB, "tcp", "10.1.0.1:8081", ""},

@@ -9,7 +9,7 @@ import (
 
 // version is part of what AddNetwork compares: raise it when the rules below change, and a newer program replaces the
 // rules of an older one at the next start of a container. A set whose type changes needs a new name.
-const version = "3"
+const version = "4"
 
 // ruleset is a table as it should be, but for the elements of its sets.
 type ruleset struct {
@@ -221,9 +221,12 @@ func filterChains() []chain {
 // natChains lead published ports to containers, and let containers out by the host's addresses. A container that asks for
 // its own port is left to the proxy: where br_netfilter has bridged packets pass these chains (net.bridge.bridge-nf-call-*),
 // the bridge would have to send the packet out by the port that it came in by, which it does in hairpin mode only. Likewise it
-// sends nothing from one isolated port to another.
+// sends nothing from one isolated port to another. Nor does the kernel route what a link-local address has sent.
 func natChains() []chain {
-	published := chain{name: chainPublished}
+	published := chain{
+		name:  chainPublished,
+		rules: []rule{because("not to be routed, left to the proxy", fromLinkLocal6(), accept())},
+	}
 	post := chain{
 		name: "nat-postrouting", kind: nftables.ChainTypeNAT,
 		hook: nftables.ChainHookPostrouting, priority: nftables.ChainPriorityNATSource,

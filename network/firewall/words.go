@@ -130,6 +130,19 @@ func loopback6() statement {
 	return append(nfproto(ip6), is(ip6.daddr, []byte{15: 1})...)
 }
 
+// fromLinkLocal6 is "ip6 saddr fe80::/10".
+func fromLinkLocal6() statement {
+	mask := make([]byte, ip6.length)
+	copy(mask, []byte{0xff, 0xc0})
+	prefix := make([]byte, ip6.length)
+	copy(prefix, []byte{0xfe, 0x80})
+	return append(append(nfproto(ip6), concat(ip6.saddr)...),
+		&expr.Bitwise{
+			SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: uint32(ip6.length), Mask: mask, Xor: make([]byte, ip6.length),
+		},
+		compare(expr.CmpOpEq, prefix))
+}
+
 // icmpv6 is "icmpv6 type TYPE".
 func icmpv6(kind byte) statement {
 	return append(is(l4proto, []byte{unix.IPPROTO_ICMPV6}),

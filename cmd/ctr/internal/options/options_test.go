@@ -58,6 +58,7 @@ func TestPorts(t *testing.T) {
 		{"80-81", " 0>80/tcp,  0>81/tcp", ""},
 		{"8000-8010:80", " 8000-8010>80/tcp", ""},
 		{"0:80", " 0>80/tcp", ""},
+		{"[fe80::1%eth0]:8080:80", "fe80::1%eth0 8080>80/tcp", ""},
 		{"published=8080,target=80", " 8080>80/tcp", ""},
 		{"published=8080,target=80,protocol=udp", " 8080>80/udp", ""},
 		{"foo", "", "invalid containerPort: foo"},
@@ -75,6 +76,9 @@ func TestPorts(t *testing.T) {
 		{"published=8080", "", "invalid publish opts format: missing mandatory field target"},
 		{"224.0.0.1:80:80", "", "invalid IP address: 224.0.0.1: no host has it for itself"},
 		{"[ff02::1]:80:80", "", "invalid IP address: ff02::1: no host has it for itself"},
+		{"[fe80::1]:80:80", "", "invalid IP address: fe80::1: each link may have it, say which: fe80::1%LINK"},
+		{"0-5:80", "", "invalid hostPort: 0-5"},
+		{" 80:80", "", "invalid hostPort:  80"},
 		{"a=b,c", "", "invalid publish opts format (should be name=value but got 'c')"},
 	} {
 		ports, err := Ports([]string{test.in})

@@ -58,7 +58,8 @@ func Port(spec string) ([]network.Port, error) {
 	}
 	var hostFirst, hostLast uint16
 	if hostPorts != "" {
-		if hostFirst, hostLast, err = portRange(hostPorts); err != nil {
+		// 0 stands for any port, and begins no range.
+		if hostFirst, hostLast, err = portRange(hostPorts); err != nil || hostFirst == 0 && hostLast != 0 {
 			return nil, errors.New("invalid hostPort: " + hostPorts)
 		}
 		// A single port of the container may have a range of the host to choose from.
@@ -141,6 +142,9 @@ func hostAddress(s string) (netip.Addr, error) {
 	}
 	if addr = addr.Unmap(); addr.IsMulticast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 		return netip.Addr{}, errors.New("invalid IP address: " + raw + ": no host has it for itself")
+	}
+	if addr.Is6() && addr.IsLinkLocalUnicast() && addr.Zone() == "" {
+		return netip.Addr{}, errors.New("invalid IP address: " + raw + ": each link may have it, say which: " + raw + "%LINK")
 	}
 	return addr, nil
 }
