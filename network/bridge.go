@@ -280,10 +280,10 @@ func (bridge) meetGateway(c *rtnl.Conn, a *attachment) error {
 	return nil
 }
 
-// forgetNeighbour takes away what setUpPort has told the host about the addresses of an endpoint, as far as it has them still.
-// What is behind the port goes with the port.
-func (bridge) forgetNeighbour(c *rtnl.Conn, e Endpoint, has func(netip.Addr) bool) error {
-	l, err := c.Link(e.Bridge)
+// forgetNeighbours takes away what setUpPort has told the host about addresses of an endpoint. What is behind the port goes with the
+// port.
+func (bridge) forgetNeighbours(c *rtnl.Conn, bridge string, addrs []netip.Addr) error {
+	l, err := c.Link(bridge)
 	if errors.Is(err, rtnl.ErrNotFound) {
 		return nil
 	}
@@ -291,10 +291,8 @@ func (bridge) forgetNeighbour(c *rtnl.Conn, e Endpoint, has func(netip.Addr) boo
 		return err
 	}
 	var errs []error
-	for _, p := range e.prefixes() {
-		if has(p.Addr()) {
-			errs = append(errs, c.DeleteNeighbour(l.Index, p.Addr()))
-		}
+	for _, a := range addrs {
+		errs = append(errs, c.DeleteNeighbour(l.Index, a))
 	}
 	return errors.Join(errs...)
 }

@@ -202,12 +202,13 @@ func (n *Networks) release(r *Record, e Endpoint) error {
 	}
 	var errs []error
 	if e.Bridge != "" {
-		errs = append(errs, n.onHost(func(c *rtnl.Conn) error {
-			return bridge{}.forgetNeighbour(c, e, func(a netip.Addr) bool {
-				l, err := leases.Get(a)
-				return err == nil && l.ID == r.Spec.ID // else it is done, and somebody else has the address
-			})
-		}))
+		var has []netip.Addr // else it is done, and somebody else has the address
+		for _, p := range e.prefixes() {
+			if l, err := leases.Get(p.Addr()); err == nil && l.ID == r.Spec.ID {
+				has = append(has, p.Addr())
+			}
+		}
+		errs = append(errs, n.onHost(func(c *rtnl.Conn) error { return bridge{}.forgetNeighbours(c, e.Bridge, has) }), n.firewall.Forget(has...))
 	}
 	for _, p := range e.prefixes() {
 		errs = append(errs, leases.Release(p.Addr(), r.Spec.ID, r.leaser()))

@@ -299,19 +299,22 @@ func (f *Firewall) forgetTargets(ports []Port) error {
 	})
 }
 
-// Forget makes the kernel forget all tracked connections of containers that are gone, by their addresses: who gets an
-// address next gets none of its predecessor's packets.
+// Forget makes the kernel forget the connections that containers which are gone have begun, by their addresses: who gets an address
+// next gets none of the answers.
 func (f *Firewall) Forget(addrs ...netip.Addr) error {
+	if len(addrs) == 0 {
+		return nil
+	}
 	err := f.track(func(t tracker) error {
-		var err error
+		var errs []error
 		for _, ip := range addrs {
 			ip = ip.Unmap()
-			family := versionOf(ip).family
-			err = errors.Join(err,
-				t.forget(family, filter{direction: ctaTupleOrig, source: ip}, func(c connection) bool { return c.orig.src.Addr() == ip }),
-				t.forget(family, filter{direction: ctaTupleReply, source: ip}, func(c connection) bool { return c.reply.src.Addr() == ip }))
+			family, begun := versionOf(ip).family, filter{direction: ctaTupleOrig, source: ip}
+			if t.drop(family, begun) != nil {
+				errs = append(errs, t.forget(family, begun, func(c connection) bool { return c.orig.src.Addr() == ip }))
+			}
 		}
-		return err
+		return errors.Join(errs...)
 	})
 	if err != nil {
 		return fmt.Errorf("forget connections of containers: %w", err)
