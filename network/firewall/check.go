@@ -101,14 +101,10 @@ func (s *session) checkTable(rs ruleset, want []element) ([]Finding, error) {
 	return findings, nil
 }
 
-// checkChain compares one chain with what it should be.
+// checkChain compares one chain with what it should be. One that is missing has no rules, as far as the kernel tells.
 func (s *session) checkChain(c chain) []Finding {
 	have, err := s.kernel.GetRules(s.table, &nftables.Chain{Name: c.name})
-	if err != nil {
-		// The library hides why; a chain that cannot be read is made again, or the transaction tells.
-		return cured("chain %s is missing from table inet %s", c.name, s.table.Name)
-	}
-	if !slices.EqualFunc(have, c.rules, func(h *nftables.Rule, w rule) bool {
+	if err != nil || !slices.EqualFunc(have, c.rules, func(h *nftables.Rule, w rule) bool {
 		return slices.EqualFunc(h.Exprs, w.statements, func(a, b expr.Any) bool { return equal(byte(s.table.Family), a, b) })
 	}) {
 		return cured("chain %s of table inet %s is not as it was made", c.name, s.table.Name)
@@ -165,15 +161,15 @@ func (f *Firewall) checkOthers(s *session, networks []Network) ([]Finding, error
 	for _, g := range gates {
 		for _, n := range networks {
 			if g.concerns(n) && len(f.missing(g, n.Bridge)) > 0 && !s.trusts(g, n.Bridge) {
-				findings = append(findings, s.shut(g, n.Bridge))
+				findings = append(findings, s.barrier(g, n.Bridge))
 			}
 		}
 	}
 	return findings, nil
 }
 
-// shut says that a gate does not let a bridge pass, and what to do where we may not do it.
-func (s *session) shut(g gate, bridge string) Finding {
+// barrier says that a gate does not let a bridge pass, and what to do where we may not do it.
+func (s *session) barrier(g gate, bridge string) Finding {
 	f := Finding{Text: fmt.Sprintf("%s drops what comes from or goes to %s", g, bridge), Cure: !s.owned(g.base.Table), Stops: g.families()}
 	if !f.Cure {
 		f.Text += ", and belongs to a running program, which alone may change it"
@@ -246,7 +242,12 @@ func welcomes(r *nftables.Rule, bridge string) (direction expr.MetaKey, zone boo
 func (s *session) owned(t *nftables.Table) bool {
 	const owner = 2
 	table, err := s.kernel.ListTableOfFamily(t.Name, t.Family)
-	return err == nil && table.Flags&owner != 0
+	if err != nil {
+		return false
+	}
+	// The library reads the number in the machine's byte order. The kernel writes it in the network's.
+	flags := binary.BigEndian.Uint32(binary.NativeEndian.AppendUint32(nil, table.Flags))
+	return flags&owner != 0
 }
 
 // Repair makes the table again with exactly the networks and ports that wanted returns, in one transaction, and lets the

@@ -16,6 +16,8 @@ func TestCheckAndRepair(t *testing.T) {
 	t.Parallel()
 	damage := []struct{ command, finding string }{
 		{"flush ruleset", "table inet ctr is missing"},
+		{"flush chain inet ctr input; delete chain inet ctr input", "chain input of table inet ctr is not as it was made"},
+		{"flush chain inet ctr guard; delete set inet ctr one-address6", "set one-address6 is missing from table inet ctr"},
 		{"flush chain inet ctr guard", "chain guard of table inet ctr is not as it was made"},
 		{"flush chain inet ctr to-published", "chain to-published of table inet ctr is not as it was made"},
 		{"insert rule inet ctr to-network accept", "chain to-network of table inet ctr is not as it was made"},

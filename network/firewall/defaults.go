@@ -72,7 +72,7 @@ func (f *Firewall) closed(hook *nftables.ChainHook, tell func(*session, gate)) e
 			continue
 		}
 		rules, err := s.kernel.GetRules(c.Table, c)
-		if err == nil && shut(c, rules) {
+		if err == nil && s.shut(c, rules) {
 			tell(s, newGate(c, rules))
 		}
 	}

@@ -89,7 +89,7 @@ func (s *session) gates() ([]gate, error) {
 		if err != nil {
 			continue // gone since
 		}
-		if !shut(c, rules) {
+		if !s.shut(c, rules) {
 			continue
 		}
 		g := newGate(c, rules)
@@ -107,35 +107,9 @@ func (s *session) gates() ([]gate, error) {
 	return found, nil
 }
 
-// shut tells whether a base chain drops or rejects what it does not know.
-func shut(c *nftables.Chain, rules []*nftables.Rule) bool {
-	return c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop || endsShut(rules)
-}
-
 // forwards tells whether a chain is on the forward hook.
 func forwards(c *nftables.Chain) bool {
 	return c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward
-}
-
-// endsShut tells whether the last rule of a chain drops or rejects whatever comes to it.
-func endsShut(rules []*nftables.Rule) bool {
-	if len(rules) == 0 {
-		return false
-	}
-	for _, e := range rules[len(rules)-1].Exprs {
-		switch e := e.(type) {
-		case *expr.Counter, *expr.Log, *expr.Limit:
-		case *expr.Reject:
-			return true
-		case *expr.Verdict:
-			return e.Kind == expr.VerdictDrop
-		case *expr.Target: // of iptables
-			return e.Name == "REJECT"
-		default:
-			return false
-		}
-	}
-	return false
 }
 
 // jumpsTo tells whether a rule jumps to a chain whose name begins so.

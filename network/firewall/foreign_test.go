@@ -1,8 +1,10 @@
 package firewall_test
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"ctr/internal/testhost"
 	"ctr/network/firewall"
@@ -75,6 +77,14 @@ func TestOtherManagers(t *testing.T) {
 		{"policy", "table inet filter { chain forward { type filter hook forward priority 0; policy drop; }; }", true},
 		{"reject at the end", `table inet firewalld { chain filter_FORWARD { type filter hook forward priority 10; policy accept;
 			ct state established accept; reject with icmpx type admin-prohibited; }; }`, true},
+		{"chain that drops", `table inet filter { chain refuse { log prefix "no"; counter drop; }; chain last { ct state invalid drop; goto refuse; };
+			chain forward { type filter hook forward priority 0; policy accept; ct state established accept; jump last; }; }`, true},
+		{"drop in the middle", `table inet filter { chain forward { type filter hook forward priority 0; policy accept;
+			ct state established accept; reject; tcp dport 80 accept; }; }`, true},
+		{"chain that returns", `table inet filter { chain some { tcp dport 22 drop; return; drop; }; chain rest { accept; };
+			chain forward { type filter hook forward priority 0; policy accept; jump some; limit rate 9/second log; goto rest; drop; tcp dport 22 drop; }; }`, false},
+		{"drop of too many", `table inet filter {
+			chain forward { type filter hook forward priority 0; policy accept; limit rate over 1000/second drop; }; }`, false},
 		{"accepts", "table inet filter { chain forward { type filter hook forward priority 0; policy accept; ct state invalid drop; }; }", false},
 	}
 	for _, m := range managers {
@@ -102,4 +112,61 @@ func TestOtherManagers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLastRuleOfIptables opens chains that iptables shuts in the ways that it has beside a policy.
+func TestLastRuleOfIptables(t *testing.T) {
+	t.Parallel()
+	for rule, open := range map[string]bool{
+		"-j REJECT":                           true,
+		"-j DROP":                             true,
+		"-m comment --comment last -j DROP":   true,
+		"-m comment --comment last -j REJECT": true,
+		"-m mark --mark 7 -j DROP":            false,
+		"-p tcp -j REJECT":                    false,
+	} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
+				run(t, "iptables", strings.Fields("-A FORWARD "+rule)...)
+				addNetwork(t, firewall.Open(nil, ""), bridge4)
+				if got := run(t, "iptables", "-S", "FORWARD"); strings.Contains(got, "-i ctr0") != open || strings.Contains(got, "-o ctr0") != open {
+					t.Errorf("opened: %v, want %v:\n%s", !open, open, got)
+				}
+			})
+		})
+	}
+}
+
+// TestOwnedTable: a table that belongs to a running program takes no rule of ours. That is said, and no reason to fail.
+func TestOwnedTable(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, _ *testhost.Host) {
+		owner := exec.Command("nft", "-i")
+		in, err := owner.StdinPipe()
+		must(t, err)
+		must(t, owner.Start())
+		defer func() {
+			in.Close()
+			_ = owner.Wait()
+		}()
+		_, err = in.Write([]byte("add table inet firewalld { flags owner; }\n" +
+			"add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; policy drop; }\n"))
+		must(t, err)
+		for deadline := time.Now().Add(trust); !strings.Contains(run(t, "nft", "list", "ruleset"), "policy drop"); {
+			if time.Now().After(deadline) {
+				t.Fatal("nft makes no table")
+			}
+		}
+		f := firewall.Open(nil, "")
+		addNetwork(t, f, bridge4)
+		findings, err := f.Check([]firewall.Network{bridge4}, nil)
+		must(t, err)
+		if len(findings) != 1 || findings[0].Cure || !findings[0].Stops.IPv4 ||
+			!strings.Contains(findings[0].Text, "and belongs to a running program, which alone may change it; to have firewalld itself let it pass:") {
+			t.Errorf("findings: %v", findings)
+		}
+		must(t, f.RemoveNetwork("ctr0"))
+		must(t, f.Reset())
+	})
 }

@@ -154,14 +154,6 @@ func (t *legacyFilter) check(networks []Network) (findings []Finding) {
 // passage is what is known of a packet: the link that it comes in by, or goes out by; empty is any but the other one.
 type passage struct{ in, out string }
 
-type legacyVerdict int
-
-const (
-	legacyReturn legacyVerdict = iota // to the chain that jumped here
-	legacyAccept
-	legacyDrop
-)
-
 // maxLegacySteps bounds how many rules are looked at.
 const maxLegacySteps = 1 << 16
 
@@ -175,14 +167,14 @@ func (t *legacyFilter) drops(hook int, p passage) (bool, error) {
 	}
 	steps := maxLegacySteps
 	v, err := t.walk(t.begin[hook], p, &steps)
-	if err == nil && v == legacyReturn {
+	if err == nil && v == returned {
 		v, err = t.walk(t.policy[hook], p, &steps)
 	}
-	return v == legacyDrop, err
+	return v == dropped, err
 }
 
 // walk follows a chain from one of its entries on.
-func (t *legacyFilter) walk(at uint32, p passage, steps *int) (legacyVerdict, error) {
+func (t *legacyFilter) walk(at uint32, p passage, steps *int) (fate, error) {
 	for {
 		if *steps--; *steps < 0 || int(at) > len(t.entries)-t.size {
 			return 0, errLegacy
@@ -200,7 +192,7 @@ func (t *legacyFilter) walk(at uint32, p passage, steps *int) (legacyVerdict, er
 				return v, err
 			case jump != 0:
 				v, err := t.walk(jump, p, steps)
-				if err != nil || v != legacyReturn || int(e[t.flags])&t.gotoFlag != 0 {
+				if err != nil || v != returned || int(e[t.flags])&t.gotoFlag != 0 {
 					return v, err
 				}
 			}
@@ -213,12 +205,12 @@ func (t *legacyFilter) walk(at uint32, p passage, steps *int) (legacyVerdict, er
 const legacyTarget = 32
 
 // decide reads a target: a verdict, or where to go on before what follows the entry.
-func (t *legacyFilter) decide(b []byte, following uint32) (v legacyVerdict, jump uint32, decided bool, err error) {
+func (t *legacyFilter) decide(b []byte, following uint32) (v fate, jump uint32, decided bool, err error) {
 	switch legacyWord(b) {
 	case "REJECT":
-		return legacyDrop, 0, true, nil
+		return dropped, 0, true, nil
 	case "ERROR": // the beginning of the next chain, or the end
-		return legacyReturn, 0, true, nil
+		return returned, 0, true, nil
 	case "":
 	default:
 		return 0, 0, false, nil // LOG and the like
@@ -229,11 +221,11 @@ func (t *legacyFilter) decide(b []byte, following uint32) (v legacyVerdict, jump
 	const drop, accept, back = -1, -2, -5 // -NF_DROP - 1, -NF_ACCEPT - 1, XT_RETURN
 	switch n := int32(binary.NativeEndian.Uint32(b[legacyTarget:])); {
 	case n == drop:
-		return legacyDrop, 0, true, nil
+		return dropped, 0, true, nil
 	case n == accept:
-		return legacyAccept, 0, true, nil
+		return accepted, 0, true, nil
 	case n == back:
-		return legacyReturn, 0, true, nil
+		return returned, 0, true, nil
 	case n > 0 && uint32(n) != following:
 		return 0, uint32(n), false, nil
 	}
