@@ -234,6 +234,9 @@ func (s *survey) checkContainer(c *rtnl.Conn, r *Record) error {
 			}
 		}
 	}
+	if err := s.checkResolver(r, found); err != nil {
+		return err
+	}
 	path := filepath.Join(s.config.NetnsDir, r.NetnsName)
 	if r.NetnsName == "" || !r.Owner.Alive() {
 		return nil

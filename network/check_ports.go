@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"ctr/network/netns"
 	"ctr/network/rtnl"
 )
 
@@ -60,27 +61,21 @@ func (s *survey) checkEntries(e Endpoint, port int, found func(Endpoint, bool, s
 
 // inside is what an endpoint's interface looks like from its container, where somebody may have changed it.
 func (r *Record) inside(e Endpoint, look func(c *rtnl.Conn, index int) error) error {
-	if !r.Owner.Alive() {
-		return nil
-	}
-	ns, err := r.openNetNS()
-	if err != nil {
-		return nil // it has just ended
-	}
-	defer ns.Close()
-	c, err := rtnl.Dial(ns)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	l, err := c.Link(e.Interface)
-	if errors.Is(err, rtnl.ErrNotFound) {
-		return nil // a container with NET_ADMIN may give it another name
-	}
-	if err != nil {
-		return err
-	}
-	return look(c, l.Index)
+	return r.within(func(ns *netns.Handle) error {
+		c, err := rtnl.Dial(ns)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		l, err := c.Link(e.Interface)
+		if errors.Is(err, rtnl.ErrNotFound) {
+			return nil // a container with NET_ADMIN may give it another name
+		}
+		if err != nil {
+			return err
+		}
+		return look(c, l.Index)
+	})
 }
 
 // checkInside looks at what an endpoint was told about its gateways (bridge.meetGateway).
@@ -100,9 +95,9 @@ func (s *survey) checkInside(r *Record, e Endpoint, one Spec, found func(Endpoin
 	})
 }
 
-// cureInside does meetGateway again.
+// cureInside does meetGateway again, and leads to the resolver.
 func (s *survey) cureInside(r *Record) error {
-	var errs []error
+	errs := []error{r.within(r.redirect)}
 	for _, e := range r.Endpoints {
 		i := slices.IndexFunc(s.specs, func(one Spec) bool { return one.ID == e.Network })
 		if e.HostSide == "" || i < 0 {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"ctr/network/firewall"
 	"ctr/network/ports"
 )
@@ -47,7 +49,11 @@ func (l *Live) apply(old []firewall.Port) error {
 	}
 	errs = append(errs, r.write())
 	if fresh := without(now, old); len(fresh) > 0 {
-		errs = append(errs, l.firewall.AddPorts(fresh))
+		err := l.firewall.AddPorts(fresh)
+		if errors.Is(err, unix.ENOENT) { // somebody has removed the table
+			err = l.restoreRules("")
+		}
+		errs = append(errs, err)
 	}
 	err := l.tell(l.Sandbox)
 	if err != nil && l.rehold() {

@@ -46,8 +46,10 @@ type Record struct {
 	Ports     []Port      `json:"ports,omitempty"`     // with the host ports that were taken; none without Published
 	Published *Published  `json:"published,omitempty"` // where all ports lead; nil: nothing is published
 	DNS       *dns.Config `json:"dns,omitempty"`       // nil: the container asks the host's servers itself
-	NetnsFD   int         `json:"netnsFD,omitempty"`   // the owner's descriptor of the namespace, to which NetnsName leads
-	NetnsName string      `json:"netnsName,omitempty"` // the entry in Config.NetnsDir, once announced
+	// ResolverPorts are where its sockets are, which rules in the namespace lead to.
+	ResolverPorts ResolverPorts `json:"resolverPorts,omitzero"`
+	NetnsFD       int           `json:"netnsFD,omitempty"`   // the owner's descriptor of the namespace, to which NetnsName leads
+	NetnsName     string        `json:"netnsName,omitempty"` // the entry in Config.NetnsDir, once announced
 	// Written has the checksum of hosts as it was written: one that differs belongs to a user.
 	Written map[string]string `json:"written,omitempty"`
 }

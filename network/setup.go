@@ -146,7 +146,8 @@ func (b *building) makeResolver() (err error) {
 	if !ok1 || !ok2 {
 		panic("impossible: a UDP and a TCP socket without such addresses")
 	}
-	return firewall.RedirectDNS(b.NetNS, uint16(udp.Port), uint16(tcp.Port))
+	b.Record.ResolverPorts = ResolverPorts{uint16(udp.Port), uint16(tcp.Port)}
+	return firewall.RedirectDNS(b.NetNS, b.Record.ResolverPorts.UDP, b.Record.ResolverPorts.TCP)
 }
 
 // asksResolver tells whether a container has a resolver of its own: it is on a network other than the default bridge.

@@ -32,6 +32,9 @@ func (s *Sandbox) Announce(init proc.ID) error {
 		if s.Record, err = ReadRecord(s.Record.Spec.Record); err != nil {
 			return err
 		}
+		if err := s.Record.redirect(s.NetNS); err != nil {
+			return err
+		}
 	}
 	r := s.Record
 	r.Init = init

@@ -50,6 +50,25 @@ func RedirectDNS(ns *netns.Handle, udp, tcp uint16) error {
 	return nil
 }
 
+// LeadsDNS tells whether the rules are there that RedirectDNS makes for these ports.
+func LeadsDNS(ns *netns.Handle, udp, tcp uint16) (bool, error) {
+	tables := dnsTables(udp, tcp)
+	s, err := dial(ns, tables[0].family, tableDNS)
+	if err != nil {
+		return false, fmt.Errorf("look for the redirection of DNS: %w", err)
+	}
+	defer s.close()
+	for _, t := range tables {
+		s.table = &nftables.Table{Family: t.family, Name: t.name}
+		for _, c := range t.chains {
+			if len(s.checkChain(c)) > 0 {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
+}
+
 // forgetTranslated makes the kernel forget the questions that rules of the type nat sent to a resolver, those of an
 // earlier ctr: it would take an answer that they do not translate for a connection that is in their way, and drop it.
 func forgetTranslated(ns *netns.Handle) error {

@@ -145,6 +145,28 @@ func TestGoldenDNS(t *testing.T) {
 		must(t, firewall.RedirectDNS(ns, 1, 2))
 		must(t, firewall.RedirectDNS(ns, 40001, 40002)) // replaces, does not add
 		golden(t, "dns", run(t, "nft", "list", "ruleset"))
+		leads := func(udp, tcp uint16) bool {
+			t.Helper()
+			ok, err := firewall.LeadsDNS(ns, udp, tcp)
+			must(t, err)
+			return ok
+		}
+		if !leads(40001, 40002) || leads(1, 40002) || leads(40001, 2) {
+			t.Errorf("it leads there %v, to other ports %v, %v", leads(40001, 40002), leads(1, 40002), leads(40001, 2))
+		}
+		for _, table := range []string{"netdev", "ip"} {
+			run(t, "nft", "flush", "table", table, "ctr-dns")
+			if leads(40001, 40002) {
+				t.Errorf("it leads there without the rules of %s", table)
+			}
+			must(t, firewall.RedirectDNS(ns, 40001, 40002))
+			run(t, "nft", "delete", "table", table, "ctr-dns")
+			if leads(40001, 40002) {
+				t.Errorf("it leads there without the table of %s", table)
+			}
+			must(t, firewall.RedirectDNS(ns, 40001, 40002))
+		}
+		golden(t, "dns", run(t, "nft", "list", "ruleset"))
 	})
 }
 
