@@ -389,34 +389,61 @@ func TestServeWithoutDescriptors(t *testing.T) {
 		must(t, works()) // Serve has begun
 		var limit unix.Rlimit
 		must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
-		low := unix.Rlimit{Cur: 64, Max: limit.Max}
-		must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &low))
-		var fill []*os.File
-		for {
-			f, err := os.Open("/dev/null")
-			if err != nil {
-				break
+		resetWithout := func() {
+			t.Helper()
+			must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 64, Max: limit.Max}))
+			var fill []*os.File
+			for {
+				f, err := os.Open("/dev/null")
+				if err != nil {
+					break
+				}
+				fill = append(fill, f)
 			}
-			fill = append(fill, f)
+			fill[0].Close() // for the client's own socket
+			c, err := net.Dial("tcp", "127.0.0.1:8080")
+			if err == nil {
+				_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+				_, err = io.ReadAll(c)
+				c.Close()
+			}
+			for _, f := range fill[1:] {
+				f.Close()
+			}
+			must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+			if !errors.Is(err, unix.ECONNRESET) {
+				t.Errorf("no descriptors left: %v, want the connection reset", err)
+			}
 		}
-		fill[0].Close() // for the client's own socket
-		c, err := net.Dial("tcp", "127.0.0.1:8080")
-		if err == nil {
-			_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-			_, err = io.ReadAll(c)
-			c.Close()
-		}
-		for _, f := range fill[1:] {
-			f.Close()
-		}
-		must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
-		if !errors.Is(err, unix.ECONNRESET) {
-			t.Errorf("no descriptors left: %v, want the connection reset", err)
-		}
+		resetWithout()
 		if err := works(); err != nil {
 			t.Errorf("descriptors again: %v", err)
 		}
+
+		// Somebody may be faster, and take even the last one, which is kept to refuse with.
+		client, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		must(t, err)
+		defer unix.Close(client)
+		before := descriptors()
+		must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: limit.Max}))
+		must(t, unix.Connect(client, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: 8080}))
+		for deadline := time.Now().Add(30 * time.Second); descriptors() >= before && time.Now().Before(deadline); {
+			runtime.Gosched()
+		}
+		must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+		must(t, works())
+		resetWithout()
 	})
+}
+
+// descriptors counts what is open, without opening anything.
+func descriptors() (n int) {
+	for fd := range 1024 {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
+			n++
+		}
+	}
+	return n
 }
 
 func TestServeUDP(t *testing.T) {
@@ -438,7 +465,7 @@ func TestServeUDP(t *testing.T) {
 		held := hold(t, udp("", 5555))
 		serve(t, ports.Forward{Held: held[0], Targets: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.2:53")}})
 		seen := map[string]string{}
-		for _, address := range []string{"127.0.0.1:5555", testhost.ResolverAddress + ":5555", "[::1]:5555"} {
+		for _, address := range []string{"127.0.0.1:5555", "127.0.0.5:5555", testhost.ResolverAddress + ":5555", "[::1]:5555"} {
 			c, err := net.Dial("udp", address) // connected: hears only what comes from the address it asked
 			must(t, err)
 			defer c.Close()
@@ -462,8 +489,8 @@ func TestServeUDP(t *testing.T) {
 				seen[flow] = address
 			}
 		}
-		if len(seen) != 3 {
-			t.Errorf("three clients made these flows: %v", seen)
+		if len(seen) != 4 {
+			t.Errorf("four clients made these flows: %v", seen)
 		}
 	})
 }

@@ -87,7 +87,7 @@ func newProxy(ctx context.Context, forwards []Forward) (p *proxy, err error) {
 		return p, os.NewSyscallError("fcntl", err)
 	}
 	p.events = os.NewFile(uintptr(p.epoll), "epoll")
-	if p.spare, err = os.Open("/dev/null"); err != nil {
+	if err = p.save(); err != nil {
 		return p, err
 	}
 	for _, f := range forwards {
@@ -244,6 +244,7 @@ func (p *proxy) accept(fd int, held *Held, target netip.AddrPort) {
 	if err != nil {
 		return // gone before it was accepted, or a network error that belongs to it (accept(2))
 	}
+	_ = p.save() // it may have been lost
 	// Until a relay has it, closing it means that something is wrong.
 	resetOnClose(client)
 	f := os.NewFile(uintptr(client), "client")
@@ -268,7 +269,7 @@ func (p *proxy) accept(fd int, held *Held, target netip.AddrPort) {
 // refuse resets one connection when there is no descriptor left to accept it with: else it would wait in the queue for
 // ever, and the loop would run in circles.
 func (p *proxy) refuse(fd int) {
-	if p.spare == nil {
+	if p.save() != nil {
 		return
 	}
 	p.spare.Close()
@@ -277,9 +278,15 @@ func (p *proxy) refuse(fd int) {
 		resetOnClose(client)
 		unix.Close(client)
 	}
-	if spare, err := os.Open("/dev/null"); err == nil {
-		p.spare = spare
+	_ = p.save() // else somebody was faster
+}
+
+// save keeps a descriptor to be given up by refuse, unless there is one.
+func (p *proxy) save() (err error) {
+	if p.spare == nil {
+		p.spare, err = os.Open("/dev/null")
 	}
+	return err
 }
 
 // resetOnClose has a connection end with RST when it is closed.
