@@ -21,7 +21,8 @@ func textFlag(name, usage string, aliases ...string) cli.Flag {
 }
 
 func listFlag(name, usage string, aliases ...string) cli.Flag {
-	return &cli.StringSliceFlag{Name: name, Usage: usage, Aliases: aliases}
+	// KeepSpace: the library would cut the blanks off the end of -e A="b ".
+	return &cli.StringSliceFlag{Name: name, Usage: usage, Aliases: aliases, KeepSpace: true}
 }
 
 func boolFlag(name, usage string, aliases ...string) cli.Flag {

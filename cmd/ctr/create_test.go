@@ -95,12 +95,12 @@ func TestAccepted(t *testing.T) {
 // TestSpec shows what becomes of flags: a golden file.
 func TestSpec(t *testing.T) {
 	t.Setenv("FROM_OUTSIDE", "yes")
-	o, err := parse(t, "create", "--name", "web", "-it", "-e", "A=1,2", "-e", "FROM_OUTSIDE", "-e", "GONE", "--entrypoint", "", "-w", "/w", "-u", "1:2", "-h", "host",
+	o, err := parse(t, "create", "--name", "web", "-it", "-e", "A=1,2", "-e", "FROM_OUTSIDE", "-e", "GONE", "-e", "B= c ", "--entrypoint", "", "-w", "/w", "-u", "1:2", "-h", "host",
 		"--network", "name=mynet,alias=www,ip=10.0.0.9", "--network", "back", "-p", "8080-8081:80-81", "-p", "[::1]::53/udp", "--expose", "90",
 		"--dns", "10.0.0.53", "--dns-search", ".", "--dns-option", "ndots:1", "--add-host", "a:host-gateway", "--add-host", "b=fd00::1",
 		"-v", "/src:/dst:ro", "--mount", "type=volume,src=data,dst=/data", "--tmpfs", "/tmp:size=1m", "--read-only", "--pid", "container:db", "--ipc", "host",
 		"--cap-add", "net_admin", "--cap-drop", "ALL", "--privileged", "--security-opt", "no-new-privileges", "--sysctl", "net.ipv4.ip_forward=1", "--device", "/dev/null:/dev/x:r",
-		"--restart", "on-failure:3", "--stop-signal", "INT", "--stop-timeout", "3", "--init", "--label", "a=b=c", "-m", "64m", "--cpus", "1.5", "--pids-limit", "-1",
+		"--restart", "on-failure:3", "--stop-signal", "INT", "--stop-timeout", "3", "--init", "--label", "a=b=c", "--label", "d= e ", "-m", "64m", "--cpus", "1.5", "--pids-limit", "-1",
 		"--ulimit", "nofile=10:20", "--log-opt", "max-size=1m", "--log-opt", "max-file=2", "--health-cmd", "true", "--health-interval", "3s",
 		"busybox", "ls", "-l", "--name", "x")
 	if err != nil {

@@ -59,8 +59,17 @@ func (a *app) dnsCommand() *cli.Command {
 
 // question is one thing to ask.
 type question struct {
-	name  string
-	qtype dnsmessage.Type
+	name    string
+	qtype   dnsmessage.Type
+	address netip.Addr // whose name is asked for; else none
+}
+
+// about says whom the question is about.
+func (q question) about() string {
+	if q.address.IsValid() {
+		return "has the address " + q.address.String()
+	}
+	return fmt.Sprintf("is called %q", q.name)
 }
 
 // dnsTypes are the types that can be asked for by name. The package knows their names with a prefix only.
@@ -81,13 +90,13 @@ func parseQuestions(name, qtype string) ([]question, error) {
 			return nil, fmt.Errorf("invalid argument %q for \"-t, --type\" flag: not a type of records that can be asked for", qtype)
 		}
 		if err == nil && dnsTypes[i] == dnsmessage.TypePTR {
-			name = reverseName(address)
+			break
 		}
-		return []question{{name, dnsTypes[i]}}, nil
-	case err == nil:
-		return []question{{reverseName(address), dnsmessage.TypePTR}}, nil
+		return []question{{name: name, qtype: dnsTypes[i]}}, nil
+	case err != nil:
+		return []question{{name: name, qtype: dnsmessage.TypeA}, {name: name, qtype: dnsmessage.TypeAAAA}}, nil
 	}
-	return []question{{name, dnsmessage.TypeA}, {name, dnsmessage.TypeAAAA}}, nil
+	return []question{{reverseName(address), dnsmessage.TypePTR, address.Unmap()}}, nil
 }
 
 func typeName(t dnsmessage.Type) string { return strings.TrimPrefix(t.String(), "Type") }
@@ -139,7 +148,7 @@ func runDNS(ctx context.Context, in *lifecycle.Installation, questions []questio
 	if found {
 		return nil
 	}
-	return notResolved(questions[0].name, codes[0], config)
+	return notResolved(questions[0], codes[0], config)
 }
 
 // others are the servers that are asked for what no container is called.
@@ -151,7 +160,7 @@ func others(config dns.Config) string {
 }
 
 // notResolved says why there is no answer.
-func notResolved(name string, code dnsmessage.RCode, config dns.Config) error {
+func notResolved(q question, code dnsmessage.RCode, config dns.Config) error {
 	why := others(config) + " failed: " + strings.TrimPrefix(code.String(), "RCode")
 	switch {
 	case config.Internal && len(config.Servers) == 0:
@@ -161,7 +170,7 @@ func notResolved(name string, code dnsmessage.RCode, config dns.Config) error {
 	case code == dnsmessage.RCodeSuccess:
 		why = others(config) + " have no such record"
 	}
-	return fmt.Errorf("no container is called %q there, and %s", name, why)
+	return fmt.Errorf("no container %s there, and %s", q.about(), why)
 }
 
 // recordData is what a record says, as dig(1) writes it.

@@ -89,8 +89,8 @@ func (s *Server) explain(q *query, reply []byte) (Answer, error) {
 // newQuery makes a message that asks for a name.
 func newQuery(name string, qtype uint16) ([]byte, error) {
 	m := []byte{0, 0, flagRecursionDesired >> 8, 0, 0, 1, 0, 0, 0, 0, 0, 0}
-	if name = strings.TrimSuffix(name, "."); name != "" {
-		for label := range strings.SplitSeq(name, ".") {
+	if plain := strings.TrimSuffix(name, "."); plain != "" {
+		for label := range strings.SplitSeq(plain, ".") {
 			if len(label) == 0 || len(label) > 63 {
 				return nil, fmt.Errorf("malformed name %q", name)
 			}

@@ -208,6 +208,9 @@ func noSuchPort(c *container.Container, have []network.Port, w network.Port) err
 	if w.HostIP.IsValid() {
 		host = netip.AddrPortFrom(w.HostIP, w.HostPort).String()
 	}
+	if w.HostIP = (netip.Addr{}); slices.Contains(have, w) {
+		return fmt.Errorf("%w on %s alone: %d:%d is on all addresses", err, host, w.HostPort, w.ContainerPort)
+	}
 	return fmt.Errorf("%w on %s", err, host)
 }
 
