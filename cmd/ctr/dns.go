@@ -82,18 +82,18 @@ func parseQuestions(name, qtype string) ([]question, error) {
 	if strings.TrimSpace(name) == "" {
 		return nil, fmt.Errorf("invalid name %q: want what a container or a host is called, or an address", name)
 	}
-	address, err := netip.ParseAddr(name)
-	switch {
-	case qtype != "":
+	address, notAddress := netip.ParseAddr(name)
+	isAddress := notAddress == nil
+	if qtype != "" {
 		i := slices.IndexFunc(dnsTypes, func(t dnsmessage.Type) bool { return strings.EqualFold(typeName(t), qtype) })
 		if i < 0 {
 			return nil, fmt.Errorf("invalid argument %q for \"-t, --type\" flag: not a type of records that can be asked for", qtype)
 		}
-		if err == nil && dnsTypes[i] == dnsmessage.TypePTR {
-			break
+		if !isAddress || dnsTypes[i] != dnsmessage.TypePTR {
+			return []question{{name: name, qtype: dnsTypes[i]}}, nil
 		}
-		return []question{{name: name, qtype: dnsTypes[i]}}, nil
-	case err != nil:
+	}
+	if !isAddress {
 		return []question{{name: name, qtype: dnsmessage.TypeA}, {name: name, qtype: dnsmessage.TypeAAAA}}, nil
 	}
 	return []question{{reverseName(address), dnsmessage.TypePTR, address.Unmap()}}, nil

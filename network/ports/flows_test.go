@@ -107,10 +107,13 @@ func TestSet(t *testing.T) {
 			tellName(t, text)
 		}
 		local := netip.MustParseAddr("127.0.0.1")
-		held, err := Hold(nil, []Port{
-			{Protocol: TCP, HostIP: local, HostPort: 8080}, {Protocol: UDP, HostIP: local, HostPort: 8080},
-			{Protocol: TCP, HostIP: local, HostPort: 8081}, {Protocol: UDP, HostIP: local, HostPort: 8081},
-		})
+		var list []Port
+		for _, number := range []uint16{8080, 8081} {
+			for _, protocol := range []Protocol{TCP, UDP} {
+				list = append(list, Port{Protocol: protocol, HostIP: local, HostPort: number})
+			}
+		}
+		held, err := Hold(nil, list)
 		if err != nil {
 			t.Fatal(err)
 		}
