@@ -253,7 +253,7 @@ func (n *Networks) ensureRules(s Spec, used bool) error {
 // rules returns what the firewall has to know of a network.
 func (s Spec) rules() (firewall.Network, error) {
 	o, err := s.options()
-	f := firewall.Network{Bridge: s.Bridge, Internal: s.Internal, NoICC: o.noICC, NoMasquerade: o.noMasquerade}
+	f := firewall.Network{Bridge: s.Bridge, Internal: s.Internal, NoICC: o.noICC, NoMasquerade: o.noMasquerade, Trusted: o.trusted}
 	for _, sub := range s.Subnets {
 		f.Prefixes = append(f.Prefixes, sub.Prefix)
 		switch o.gateway(sub.Prefix.Addr().Is6()) {

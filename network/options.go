@@ -22,7 +22,8 @@ const (
 	OptInhibitIPv4 = "com.docker.network.bridge.inhibit_ipv4"      // the bridge has no IPv4 address: the gateway is somebody else
 	OptGateway4    = "com.docker.network.bridge.gateway_mode_ipv4" // nat (the default), nat-unprotected, routed, isolated
 	OptGateway6    = "com.docker.network.bridge.gateway_mode_ipv6"
-	OptIPv4        = "com.docker.network.enable_ipv4" // as Spec.IPv4, which is what counts
+	OptTrusted     = "com.docker.network.bridge.trusted_host_interfaces" // links, with colons between
+	OptIPv4        = "com.docker.network.enable_ipv4"                    // as Spec.IPv4, which is what counts
 	OptIPv6        = "com.docker.network.enable_ipv6"
 	OptIfacePrefix = "com.docker.network.container_iface_prefix"
 	OptParent      = "parent"       // macvlan, ipvlan: the host's link, or eth0.20 for a VLAN of it
@@ -37,7 +38,7 @@ const (
 // optionDrivers are the drivers that an option is for, where it is not for all.
 var optionDrivers = map[string][]string{
 	OptBridgeName: {"bridge"}, OptICC: {"bridge"}, OptMasquerade: {"bridge"}, OptHostBinding: {"bridge"},
-	OptInhibitIPv4: {"bridge"}, OptGateway4: {"bridge"}, OptGateway6: {"bridge"},
+	OptInhibitIPv4: {"bridge"}, OptGateway4: {"bridge"}, OptGateway6: {"bridge"}, OptTrusted: {"bridge"},
 	OptParent: {"macvlan", "ipvlan"}, OptMacvlanMode: {"macvlan"}, OptIPvlanMode: {"ipvlan"}, OptIPvlanFlag: {"ipvlan"},
 }
 
@@ -53,6 +54,7 @@ type options struct {
 	inhibit4     bool
 	gateway4     string
 	gateway6     string
+	trusted      []string
 	mtu          int
 	ifacePrefix  string
 	parent       string
@@ -85,6 +87,8 @@ func (s Spec) options() (o options, err error) {
 			o.gateway4, err = value, checkGatewayMode(value)
 		case OptGateway6:
 			o.gateway6, err = value, checkGatewayMode(value)
+		case OptTrusted:
+			o.trusted, err = parseLinks(value)
 		case OptIPv4, OptIPv6:
 			_, err = parseBool(value)
 		case OptMTU:
@@ -159,6 +163,20 @@ func (o options) gateway(six bool) string {
 		return cmp.Or(o.gateway6, gatewayNAT)
 	}
 	return cmp.Or(o.gateway4, gatewayNAT)
+}
+
+// parseLinks reads names of links, and leaves out what is said again.
+func parseLinks(s string) ([]string, error) {
+	var all []string
+	for name := range strings.SplitSeq(s, ":") { // which, unlike a comma, is in no name
+		if err := checkInterfaceName(name); err != nil {
+			return nil, fmt.Errorf("want names of interfaces with colons between: %q is %w", name, err)
+		}
+		if !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	return all, nil
 }
 
 // parseServers reads the name servers of a network's containers.

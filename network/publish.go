@@ -79,7 +79,7 @@ func (b *building) target() (*Published, *attachment) {
 		if a.network.Driver != "bridge" || a.gateways() == 0 {
 			continue
 		}
-		to := &Published{Bridge: a.network.Bridge}
+		to := &Published{Bridge: a.network.Bridge, Trusted: a.options.trusted}
 		if a.Gateway4.IsValid() {
 			to.IPv4, to.Routed4 = a.Endpoint.IPv4.Addr(), a.options.gateway(false) == gatewayRouted
 		}

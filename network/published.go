@@ -9,13 +9,15 @@ import (
 )
 
 // Published is what published ports lead to. A port is published in each family that its HostIP is of: on the host, or, where the
-// network routes the family (gateway_mode_*), at the container's own address and port, and nowhere on the host.
+// network routes the family (gateway_mode_*), at the container's own address and port, and nowhere on the host. By a trusted link it
+// is reached at the container's own address whatever of the host it is published on.
 type Published struct {
 	Bridge  string     `json:"bridge"`
 	IPv4    netip.Addr `json:"ipv4,omitzero"`
 	IPv6    netip.Addr `json:"ipv6,omitzero"`
 	Routed4 bool       `json:"routed4,omitempty"`
 	Routed6 bool       `json:"routed6,omitempty"`
+	Trusted []string   `json:"trusted,omitempty"` // links
 }
 
 // family returns the container's address of a family, and whether that is routed.
@@ -54,10 +56,22 @@ func (to *Published) onHost(p Port) (Port, bool) {
 	return p, true
 }
 
-// direct returns the container's own addresses at which the port is open.
-func (to *Published) direct(p Port) (all []netip.AddrPort) {
+// direct returns the container's own addresses at which the port is open to everybody.
+func (to *Published) direct(p Port) []netip.AddrPort { return to.own(p, true) }
+
+// toTrusted returns the container's own addresses at which the port is open to who comes in by a trusted link.
+func (to *Published) toTrusted(p Port) []netip.AddrPort {
+	if len(to.Trusted) == 0 {
+		return nil
+	}
+	return to.own(p, false)
+}
+
+// own returns where a port is at the container's own addresses: those that are routed, or those that are not.
+func (to *Published) own(p Port, routed bool) (all []netip.AddrPort) {
 	for _, six := range []bool{false, true} {
-		if a, routed := to.family(six); routed && (!p.HostIP.IsValid() || p.HostIP.Is6() == six) {
+		a, is := to.family(six)
+		if a.IsValid() && is == routed && (!p.HostIP.IsValid() || p.HostIP.Is6() == six) {
 			all = append(all, netip.AddrPortFrom(a, p.ContainerPort))
 		}
 	}
@@ -113,7 +127,7 @@ func (r *Record) held(p Port) (ports.Port, bool) {
 }
 
 // rules returns the published ports as the firewall wants them: one for each family that the host's and the container's
-// address have in common, and one for each address of the container that is routed. What is left is the proxy's.
+// address have in common, and one for each address of the container that somebody reaches directly. What is left is the proxy's.
 func (r *Record) rules() (all []firewall.Port) {
 	if r.Published == nil {
 		return nil
@@ -136,7 +150,7 @@ func (r *Record) rules() (all []firewall.Port) {
 			}
 		}
 		one.Direct, one.HostIP, one.HostPort = true, netip.Addr{}, 0
-		for _, target := range r.Published.direct(p) {
+		for _, target := range slices.Concat(r.Published.direct(p), r.Published.toTrusted(p)) {
 			add(target)
 		}
 	}

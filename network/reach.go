@@ -13,7 +13,7 @@ import (
 // Reachable says who reaches a port that a sandbox publishes, at one place.
 type Reachable struct {
 	Port Port
-	At   netip.AddrPort // the address is zero for all of the host's; of a routed container, its own
+	At   netip.AddrPort // the address is zero for all of the host's; or it is the container's own
 	From string         // in words
 }
 
@@ -38,6 +38,9 @@ func (n *Networks) Reach(r *Record) (all []Reachable, notes []string, err error)
 		}
 		for _, a := range r.Published.direct(p) {
 			all = append(all, Reachable{p, a, b.direct(a.Addr())})
+		}
+		for _, a := range r.Published.toTrusted(p) {
+			all = append(all, Reachable{p, a, b.byLinks(a.Addr(), r.Published.Trusted)})
 		}
 	}
 	return all, append(n.unprotected(r), notes...), nil
@@ -130,6 +133,14 @@ func (b barriers) direct(a netip.Addr) string {
 		return "containers, and whoever has a route to it, but not this host"
 	}
 	return "this host, its containers, and whoever has a route to it"
+}
+
+// byLinks says who reaches a port at the container's own address, by links that its network trusts.
+func (b barriers) byLinks(a netip.Addr, links []string) string {
+	if b.forward.Has(a.Is6()) {
+		return "nobody by " + strings.Join(links, " or ")
+	}
+	return "whoever comes in by " + strings.Join(links, " or ")
 }
 
 // fromHost says who reaches a port at an address of the host, which link has; a zero address is all. Clients of a family that the

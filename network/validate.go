@@ -78,6 +78,9 @@ func (s *Spec) checkGatewayModes(o options) error {
 			return fmt.Errorf("%w: nothing outside reaches an internal network: its gateway mode cannot be %s", ErrInvalid, mode)
 		}
 	}
+	if s.Internal && len(o.trusted) > 0 {
+		return fmt.Errorf("%w %s: nothing outside reaches an internal network", ErrInvalid, OptTrusted)
+	}
 	if o.hostBinding.IsValid() && o.gateway4 == gatewayRouted {
 		return fmt.Errorf("%w %s: with the gateway mode routed nothing is published on addresses of the host", ErrInvalid, OptHostBinding)
 	}

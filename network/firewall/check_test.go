@@ -149,7 +149,7 @@ func TestTableOfBefore(t *testing.T) {
 			t.Helper()
 			addNetwork(t, f, bridge4)
 			must(t, f.AddPorts([]firewall.Port{port("tcp", "", 8080, web4, 80)}))
-			run(t, "nft", "flush chain inet ctr to-network; delete set inet ctr direct4; delete set inet ctr routed4; delete set inet ctr unprotected6")
+			run(t, "nft", "flush chain inet ctr to-network; flush chain inet ctr guard; delete set inet ctr direct4; delete set inet ctr routed4; delete set inet ctr unprotected6; delete set inet ctr trusted6")
 		}
 		old()
 		must(t, f.RemoveOwner("3f2a9c1d5e77"))

@@ -26,7 +26,8 @@
 //   - into a bridge goes what belongs to a connection, what was sent on to a published port, and (unless the network
 //     forbids it) what comes from the same bridge; nothing else, but for two kinds of subnets: a routed one is reached at its
 //     containers' own addresses, by ICMP and at published ports, from outside and from other bridges; an unprotected one by
-//     whatever comes from outside;
+//     whatever comes from outside. By a link that a network trusts, its containers are reached at published ports of their own
+//     addresses, too;
 //   - nothing leaves an internal network, neither to another interface nor to the host.
 //
 // A Firewall has no state but its arguments, and costs one netlink socket per call. It may be used by many goroutines and

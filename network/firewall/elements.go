@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -43,6 +44,9 @@ func (n Network) describe() string {
 	}
 	for _, g := range n.Gateways {
 		words = append(words, g.String())
+	}
+	for _, link := range n.Trusted {
+		words = append(words, "trusted", link)
 	}
 	for _, flag := range []struct {
 		set  bool
@@ -83,12 +87,15 @@ func (n Network) elements() []element {
 	}
 	for _, p := range n.Prefixes {
 		v, p := versionOf(p.Addr()), p.Masked()
-		list = append(list, element{
-			set: setOwn + v.suffix(), key: name + addressKey(p.Addr()), end: name + addressKey(last(p)), comment: n.Bridge,
-		})
+		list = append(list, onLink(setOwn+v.suffix(), n.Bridge, p.Addr(), last(p), n.Bridge))
 		if n.Internal {
 			list = append(list, interval(setGuarded+v.suffix(), p, n.Bridge))
 			continue
+		}
+		for _, link := range n.Trusted {
+			for first, last := range n.betweenGateways(p) {
+				list = append(list, onLink(setTrusted+v.suffix(), link, first, last, n.Bridge))
+			}
 		}
 		routed, unprotected := slices.Contains(n.Routed, p), slices.Contains(n.Unprotected, p)
 		if !n.NoMasquerade && !routed {
@@ -126,7 +133,7 @@ func belongs(e element, bridge string) bool {
 func networkSets() []string {
 	sets := []string{setNetworks, setBridges, setInternal, setApart, setWithin}
 	for _, v := range []ipVersion{ip4, ip6} {
-		for _, set := range []string{setOwn, setGuarded, setMasqueraded, setRouted, setUnprotected} {
+		for _, set := range []string{setOwn, setGuarded, setMasqueraded, setRouted, setUnprotected, setTrusted} {
 			sets = append(sets, set+v.suffix())
 		}
 	}
@@ -181,6 +188,31 @@ var protocols = map[Protocol]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_U
 func interval(set string, p netip.Prefix, comment string) element {
 	// A prefix at the end of the address space has nothing behind it; no network may be there (multicast, reserved).
 	return element{set: set, key: addressKey(p.Addr()), end: addressKey(last(p).Next()), comment: comment}
+}
+
+// onLink is an element of a set of ranges of addresses, each with a link.
+func onLink(set, link string, first, last netip.Addr, comment string) element {
+	name := string(ifname(link))
+	return element{set: set, key: name + addressKey(first), end: name + addressKey(last), comment: comment}
+}
+
+// betweenGateways yields the ranges, first and last address, that a subnet has without the gateways: what its containers may have.
+func (n Network) betweenGateways(p netip.Prefix) iter.Seq2[netip.Addr, netip.Addr] {
+	return func(yield func(first, last netip.Addr) bool) {
+		first := p.Addr()
+		for _, g := range slices.SortedFunc(slices.Values(n.Gateways), netip.Addr.Compare) {
+			if !p.Contains(g) {
+				continue
+			}
+			if first.Less(g) && !yield(first, g.Prev()) {
+				return
+			}
+			first = g.Next()
+		}
+		if p.Contains(first) {
+			yield(first, last(p))
+		}
+	}
 }
 
 // last returns the last address of a prefix.

@@ -47,6 +47,9 @@ type Network struct {
 	Routed []netip.Prefix
 	// Unprotected are those of its subnets whose containers outside reaches at any port.
 	Unprotected []netip.Prefix
+	// Trusted are the links by which outside reaches its containers at their own addresses too, at the ports that are published
+	// with Direct. They need not be there yet.
+	Trusted []string
 
 	Idle    bool         // nobody is on it: rules of others are left as they are
 	Opening func() error // if not nil, called before a rule of others is opened for it
@@ -63,7 +66,8 @@ type Port struct {
 	Bridge        string // by which the container is reached
 	ContainerIP   netip.Addr
 	ContainerPort uint16
-	// Direct: it is open at the container's own address, which is in one of its network's Routed; HostIP and HostPort are not used.
+	// Direct: it is open at the container's own address, to whoever its network lets reach that: all if it is in one of Routed,
+	// else what comes in by the links in Trusted. HostIP and HostPort are not used.
 	Direct bool
 	// Owner is the ID of the container. It is the element's comment, and RemovePorts takes nothing that has another one:
 	// a late teardown does no harm to who has got the port, or even the address, since.

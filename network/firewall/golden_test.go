@@ -85,6 +85,11 @@ func TestGoldenTables(t *testing.T) {
 			ports: []firewall.Port{direct("tcp", web6, 80), direct("udp", web6, 53), direct("tcp", web6, 80)},
 		},
 		{name: "unprotected", networks: []firewall.Network{with(bridge46, func(n *firewall.Network) { n.Unprotected = n.Prefixes[:1] })}},
+		{
+			name:     "trusted",
+			networks: []firewall.Network{with(bridge46, func(n *firewall.Network) { n.Trusted = []string{"wg0", "vxlan.1"} })},
+			ports:    []firewall.Port{port("tcp", "127.0.0.1", 8080, web4, 80), direct("tcp", web4, 80)},
+		},
 		{name: "three-networks", networks: []firewall.Network{
 			bridge4, bridge46, {Bridge: "br-aaaaaaaaaaaa", Prefixes: prefixes("172.18.0.0/16"), Gateways: addrs("172.18.0.1"), Internal: true},
 		}},

@@ -272,6 +272,41 @@ func TestGatewayModes(t *testing.T) {
 	})
 }
 
+// By a trusted link the published ports of containers are reached at their own addresses, whether these are hidden outside or not,
+// and nothing else is.
+func TestTrustedLinks(t *testing.T) {
+	t.Parallel()
+	testhost.Run(t, func(t *testing.T, h *testhost.Host) {
+		l := newLab(t, h)
+		trust := func(n *firewall.Network) { n.Trusted = []string{"absent", "lan-a"} }
+		l.network(t, with(labBridge, trust))
+		l.network(t, with(labSecond, func(n *firewall.Network) { trust(n); n.NoMasquerade = true }))
+		a := l.container(t, "ctr0", "a", "172.17.0.2/16", "fd00:17::2/64")
+		b := l.container(t, "br-second", "b", "172.18.0.2/16", "fd00:18::2/64")
+		a.serve(t, 81)
+		l.publish(t, port("tcp", "127.0.0.1", 8080, netip.MustParseAddr("172.17.0.2"), 80), direct("tcp", netip.MustParseAddr("172.17.0.2"), 80),
+			direct("udp", netip.MustParseAddr("fd00:17::2"), 80), direct("tcp", netip.MustParseAddr("172.18.0.2"), 80))
+		askAll(t, []question{
+			{l.lanA, "tcp", "172.17.0.2:80", "a 10.1.0.2"},
+			{l.lanA, "udp", "[fd00:17::2]:80", "a 2001:db8:1::2"},
+			{l.lanA, "tcp", "172.18.0.2:80", "b 10.1.0.2"},
+			{l.lanA, "tcp", "10.1.0.1:8080", ""},
+			{l.lanA, "udp", "172.17.0.2:80", ""},
+			{l.lanA, "tcp", "[fd00:17::2]:80", ""},
+			{l.lanA, "tcp", "172.17.0.2:81", ""},
+			{l.lanA, "ping", "172.17.0.2", ""},
+			{l.lanA, "tcp", "172.17.0.1:9999", ""},
+			{l.lanB, "tcp", "172.17.0.2:80", ""},
+			{l.lanB, "udp", "[fd00:17::2]:80", ""},
+			{l.lanB, "tcp", "172.18.0.2:80", ""},
+			{b, "tcp", "172.17.0.2:80", ""},
+			{a, "tcp", "172.18.0.2:80", ""},
+			{a, "tcp", "10.1.0.2:80", "lan-a 10.1.0.1"},
+			{l.host, "tcp", "172.17.0.2:80", "a 172.17.0.1"},
+		})
+	})
+}
+
 // Docker's policy does not keep our containers in, nor let others into them.
 func TestBesideDocker(t *testing.T) {
 	t.Parallel()

@@ -9,7 +9,7 @@ import (
 
 // version is part of what AddNetwork compares: raise it when the rules below change, and a newer program replaces the
 // rules of an older one at the next start of a container. A set whose type changes needs a new name.
-const version = "4"
+const version = "5"
 
 // ruleset is a table as it should be, but for the elements of its sets.
 type ruleset struct {
@@ -63,7 +63,8 @@ const (
 	setOneAddress  = "one-address"  // address . protocol . port: taken only where the address is
 	setSelf        = "self"         // container . protocol . host's port: its own, left to the proxy
 	setRouted      = "routed"       // subnets whose addresses are for everybody
-	setDirect      = "direct"       // container . protocol . port: open at its own address, which is routed
+	setDirect      = "direct"       // container . protocol . port: open at its own address, to whoever may reach that
+	setTrusted     = "trusted"      // link . subnet: who comes in by the link may reach its addresses
 	setUnprotected = "unprotected"  // subnets that outside reaches at any port
 )
 
@@ -126,6 +127,7 @@ func tableOf(name string) ruleset {
 			set{name: setSelf + v.suffix(), key: addressPort},
 			set{name: setRouted + v.suffix(), key: address, interval: true},
 			set{name: setDirect + v.suffix(), key: addressPort},
+			set{name: setTrusted + v.suffix(), key: nftables.MustConcatSetType(nftables.TypeIFName, address), interval: true},
 			set{name: setUnprotected + v.suffix(), key: address, interval: true},
 		)
 	}
@@ -147,7 +149,7 @@ func guardChains() []chain {
 	for _, v := range []ipVersion{ip4, ip6} {
 		guard.rules = append(guard.rules,
 			because("a network's addresses, from elsewhere", nfproto(v), in(setGuarded+v.suffix(), v.daddr),
-				notIn(setOwn+v.suffix(), iifname, v.daddr), drop()),
+				notIn(setOwn+v.suffix(), iifname, v.daddr), notIn(setTrusted+v.suffix(), iifname, v.daddr), drop()),
 			because("published on one address", nfproto(v),
 				in(setOneAddress+v.suffix(), v.daddr, l4proto, thDport), jump(chainOneAddress)),
 		)
@@ -176,7 +178,10 @@ func filterChains() []chain {
 	}
 	for _, v := range []ipVersion{ip4, ip6} {
 		toNetwork.rules = append(toNetwork.rules,
-			because("published, and routed", nfproto(v), in(setDirect+v.suffix(), v.daddr, l4proto, thDport), accept()),
+			because("published, and routed", nfproto(v), in(setRouted+v.suffix(), v.daddr),
+				in(setDirect+v.suffix(), v.daddr, l4proto, thDport), accept()),
+			because("published, and by a trusted link", nfproto(v), in(setTrusted+v.suffix(), iifname, v.daddr),
+				in(setDirect+v.suffix(), v.daddr, l4proto, thDport), accept()),
 			because("routed", nfproto(v), in(setRouted+v.suffix(), v.daddr), is(l4proto, []byte{v.icmp}), accept()),
 			because("unprotected from outside", nfproto(v), in(setUnprotected+v.suffix(), v.daddr), notIn(setBridges, iifname), accept()),
 		)

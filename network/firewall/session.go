@@ -135,7 +135,12 @@ func (s *session) change(list []element, do func(*nftables.Set, []nftables.SetEl
 
 // concatenatedIntervals tells whether a set's intervals have both ends in one element.
 func concatenatedIntervals(set string) bool {
-	return set == setOwn+ip4.suffix() || set == setOwn+ip6.suffix()
+	for _, v := range []ipVersion{ip4, ip6} {
+		if set == setOwn+v.suffix() || set == setTrusted+v.suffix() {
+			return true
+		}
+	}
+	return false
 }
 
 // encode returns the library's form of an element: two elements for an interval of a plain set.
